@@ -1,0 +1,148 @@
+//! `discordd serve`: the daemon.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use figment::{
+    util::nest,
+    value::{Dict, Value},
+};
+use tokio::runtime;
+
+use super::Failure;
+use crate::{
+    config::{Environment, Loaded, Settings},
+    daemon, listener, log,
+};
+
+/// Messages that the sandbox keeps in each channel.
+#[cfg(feature = "sandbox")]
+const SANDBOX_HISTORY: usize = 1000;
+
+/// Flags of the daemon. Each is over the same setting of the file and the environment.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: discordd serve --unix /run/discordd/discordd.sock --tcp ''")]
+pub(super) struct Args {
+    /// File to read the settings from, instead of /etc/discordd/config.toml.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Path of the Unix socket; an empty text for none.
+    #[arg(long, value_name = "PATH")]
+    unix: Option<String>,
+    /// Address of the TCP port; an empty text for none.
+    #[arg(long, value_name = "HOST:PORT")]
+    tcp: Option<String>,
+    /// What is logged, in the language of `RUST_LOG`.
+    #[arg(long, value_name = "FILTER")]
+    log: Option<String>,
+    /// Send every call to a stand-in for Discord inside this process: for trying things out.
+    #[cfg(feature = "sandbox")]
+    #[arg(long)]
+    sandbox: bool,
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+    let environment = Environment::of_process();
+    let Loaded {
+        settings,
+        unknown_variables,
+    } = Settings::load(args.config.as_deref(), &environment, args.flags())
+        .context(Failure::Config)?;
+    log::start(&settings.log).context(Failure::Config)?;
+    for name in unknown_variables {
+        tracing::warn!(name, "this variable is no setting");
+    }
+    raise_descriptor_limit();
+    let doors = listener::open(&settings.listen, &environment).context(Failure::Door)?;
+    let runtime = runtime::Builder::new_multi_thread().enable_all().build()?;
+    let served = runtime.block_on(serve(args, settings, doors));
+    runtime.shutdown_background();
+    served
+}
+
+#[cfg_attr(
+    not(feature = "sandbox"),
+    expect(unused_variables, reason = "the one flag it reads is the sandbox's")
+)]
+async fn serve(args: &Args, settings: Settings, doors: Vec<listener::Door>) -> anyhow::Result<()> {
+    #[cfg(feature = "sandbox")]
+    if args.sandbox {
+        return in_sandbox(settings, doors).await;
+    }
+    let base = &settings.discord.base_url;
+    let upstream = if base.is_discord() {
+        "discord".to_owned()
+    } else {
+        base.host().to_owned()
+    };
+    daemon::run(settings, doors, upstream).await
+}
+
+/// Runs the daemon with a stand-in for Discord in the same process.
+#[cfg(feature = "sandbox")]
+async fn in_sandbox(mut settings: Settings, doors: Vec<listener::Door>) -> anyhow::Result<()> {
+    use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+    use super::welcome;
+    use crate::sandbox::{Options, Sandbox};
+
+    let (stop, tracker) = (CancellationToken::new(), TaskTracker::new());
+    let options = Options {
+        http: (std::net::Ipv4Addr::LOCALHOST, 0).into(),
+        tls: None,
+        any_token: false,
+        history: SANDBOX_HISTORY,
+    };
+    let sandbox = Sandbox::start(&options, &stop, &tracker)?;
+    settings.discord.base_url = format!("http://{}", sandbox.http)
+        .parse()
+        .map_err(anyhow::Error::msg)?;
+    welcome::print(&sandbox, &doors);
+    tracing::warn!("calls go to the sandbox in this process, not to Discord");
+    daemon::run(settings, doors, "sandbox".to_owned()).await?;
+    stop.cancel();
+    Ok(())
+}
+
+impl Args {
+    fn flags(&self) -> Dict {
+        let flags = [
+            ("listen.unix", &self.unix),
+            ("listen.tcp", &self.tcp),
+            ("log.filter", &self.log),
+        ];
+        let mut dict = Dict::new();
+        for (key, value) in flags {
+            if let Some(value) = value {
+                let nested = nest(key, Value::from(value.as_str()));
+                merge(&mut dict, nested.into_dict().unwrap_or_default());
+            }
+        }
+        dict
+    }
+}
+
+/// Puts `more` into `dict`, group by group.
+fn merge(dict: &mut Dict, more: Dict) {
+    for (group, values) in more {
+        match (dict.get_mut(&group), values) {
+            (Some(Value::Dict(_, known)), Value::Dict(_, values)) => known.extend(values),
+            (_, values) => {
+                dict.insert(group, values);
+            }
+        }
+    }
+}
+
+/// Takes as many descriptors as the system lets it have: a call under way needs three.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    if let Err(err) = setrlimit(Resource::Nofile, raised) {
+        tracing::debug!(%err, "the descriptor limit stays as it is");
+    }
+}

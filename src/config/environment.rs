@@ -1,0 +1,129 @@
+//! The environment: settings named `DISCORDD_*`, and what other programs' variables say.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use anyhow::Context;
+use figment::{
+    Figment, Metadata, Profile, Provider,
+    providers::Serialized,
+    util::nest,
+    value::{Dict, Map, Value},
+};
+
+use super::Settings;
+
+/// How the name of a setting's variable begins.
+const PREFIX: &str = "DISCORDD_";
+/// What Kubernetes sets for a Service named `discordd`.
+const OF_KUBERNETES: [&str; 2] = ["DISCORDD_PORT", "DISCORDD_SERVICE_"];
+/// Name of the Unix socket in its folder.
+const SOCKET: &str = "discordd.sock";
+
+/// The environment of the process, read once.
+#[derive(Clone, Debug, Default)]
+pub struct Environment(BTreeMap<String, String>);
+
+/// Settings from variables, with the names that a message about one of them needs.
+pub(super) struct Variables(Dict);
+
+impl Environment {
+    /// Reads the process's environment. Variables that are no text are left out.
+    #[must_use]
+    pub fn of_process() -> Self {
+        #[expect(clippy::disallowed_methods, reason = "this is the one place that may")]
+        let variables = std::env::vars_os();
+        let texts = variables.filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        });
+        Self(texts.collect())
+    }
+
+    /// The value of a variable, unless it is missing or empty.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        let value = self.0.get(name).map(String::as_str);
+        value.filter(|value| !value.is_empty())
+    }
+
+    /// The settings among the variables, and the names that only look like settings.
+    pub(super) fn settings(&self) -> anyhow::Result<(Variables, Vec<String>)> {
+        let defaults = Figment::from(Serialized::defaults(Settings::default()));
+        let mut found = Figment::new();
+        let mut unknown = Vec::new();
+        for (name, text) in &self.0 {
+            let Some(key) = name.strip_prefix(PREFIX) else {
+                continue;
+            };
+            if OF_KUBERNETES.iter().any(|start| name.starts_with(start)) {
+                continue;
+            }
+            let key = key.to_lowercase().replace("__", ".");
+            match defaults.find_value(&key) {
+                Err(_) | Ok(Value::Dict(..)) => unknown.push(name.clone()),
+                Ok(default) => {
+                    let value = of_the_same_kind(&default, text);
+                    let nested = nest(&key, value).into_dict().unwrap_or_default();
+                    found = found.merge(Serialized::defaults(nested));
+                }
+            }
+        }
+        if let Some(filter) = self.get("RUST_LOG") {
+            let nested = nest("log.filter", Value::from(filter)).into_dict();
+            found = found.join(Serialized::defaults(nested.unwrap_or_default()));
+        }
+        let dict = found.extract().context("read the environment")?;
+        Ok((Variables(dict), unknown))
+    }
+
+    /// What other programs' variables say of things that no setting says.
+    pub(super) fn fill_in(&self, settings: &mut Settings) {
+        let first = |names: [&str; 2]| names.iter().find_map(|name| self.get(name));
+        let discord = &mut settings.discord;
+        if discord.ca_file.is_none() {
+            discord.ca_file = self.get("SSL_CERT_FILE").map(PathBuf::from);
+        }
+        if discord.https_proxy.is_none() {
+            discord.https_proxy = first(["HTTPS_PROXY", "https_proxy"]).map(str::to_owned);
+        }
+        let none = first(["NO_PROXY", "no_proxy"]).unwrap_or_default();
+        none.clone_into(&mut discord.no_proxy);
+    }
+}
+
+/// Where the Unix socket may be, best first.
+#[must_use]
+pub fn socket_candidates(environment: &Environment) -> Vec<PathBuf> {
+    if let Some(folders) = environment.get("RUNTIME_DIRECTORY") {
+        let first = folders.split(':').next().unwrap_or(folders);
+        return vec![PathBuf::from(first).join(SOCKET)];
+    }
+    let of_user = environment.get("XDG_RUNTIME_DIR").map(PathBuf::from);
+    let folders = [Some(PathBuf::from("/run/discordd")), of_user];
+    let paths = folders.into_iter().flatten();
+    paths.map(|folder| folder.join(SOCKET)).collect()
+}
+
+/// A text stays a text where the setting is one; elsewhere it is read as a number or a switch.
+fn of_the_same_kind(default: &Value, text: &str) -> Value {
+    match default {
+        Value::Bool(..) | Value::Num(..) => text.parse().unwrap_or_else(|_| Value::from(text)),
+        Value::Array(..)
+        | Value::Char(..)
+        | Value::Dict(..)
+        | Value::Empty(..)
+        | Value::String(..) => Value::from(text),
+    }
+}
+
+impl Provider for Variables {
+    fn metadata(&self) -> Metadata {
+        Metadata::named("environment").interpolater(|_, keys| {
+            let name = keys.join("__").to_uppercase();
+            format!("{PREFIX}{name}")
+        })
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
+        Ok(Profile::Default.collect(self.0.clone()))
+    }
+}

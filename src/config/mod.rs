@@ -1,0 +1,275 @@
+//! Every setting, its default and its unit; the only place that reads the environment.
+//!
+//! Defaults < the file < `DISCORDD_*` < flags. It must not open, connect or write anything.
+
+mod environment;
+mod units;
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::Context;
+use figment::{
+    Figment,
+    providers::{Format, Serialized, Toml},
+    value::Dict,
+};
+use serde::{Deserialize, Serialize};
+
+pub use self::{
+    environment::{Environment, socket_candidates},
+    units::{BaseUrl, Mode, Size},
+};
+
+/// The file that is read when none is named, if it is there.
+const DEFAULT_FILE: &str = "/etc/discordd/config.toml";
+
+/// Every setting.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Where the daemon listens.
+    pub listen: Listen,
+    /// What one caller may use.
+    pub limits: Limits,
+    /// The way to Discord.
+    pub discord: Discord,
+    /// What is logged.
+    pub log: Log,
+}
+
+/// Where the daemon listens.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Listen {
+    /// Path of the Unix socket; `auto` takes the first of the usual places, an empty text none.
+    pub unix: String,
+    /// Address of the TCP port, `HOST:PORT`; an empty text for none.
+    pub tcp: String,
+    /// Mode of the Unix socket.
+    pub unix_mode: Mode,
+    /// Whether an address that is not loopback may be listened on without TLS.
+    pub allow_insecure_tcp: bool,
+}
+
+/// What one caller may use.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Connections at once, over all doors; further ones wait in the kernel.
+    pub connections: usize,
+    /// Calls to Discord at once, over all connections; further ones are refused with 503.
+    pub calls: usize,
+    /// Calls under way at once on one connection; the daemon reads no further until one is done.
+    pub calls_per_connection: usize,
+    /// Largest JSON text or HTTP body taken.
+    pub request_bytes: Size,
+    /// Answers that may wait to be read on one connection before the daemon stops reading there.
+    pub response_bytes: Size,
+    /// Calls in one batch.
+    pub batch: usize,
+    /// Time to the first byte of a connection.
+    #[serde(with = "units::duration")]
+    pub first_byte_timeout: Duration,
+    /// Time for the head of an HTTP request.
+    #[serde(with = "units::duration")]
+    pub header_timeout: Duration,
+    /// Time for the body of an HTTP request, and for a JSON text once begun.
+    #[serde(with = "units::duration")]
+    pub body_timeout: Duration,
+    /// Time a connection may be open with nothing under way.
+    #[serde(with = "units::duration")]
+    pub idle_timeout: Duration,
+    /// Time for one call, and the most that `timeout_ms` may ask for.
+    #[serde(with = "units::duration")]
+    pub call_timeout: Duration,
+    /// Time that calls under way are given when the daemon is stopped.
+    #[serde(with = "units::duration")]
+    pub drain_timeout: Duration,
+}
+
+/// The way to Discord.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Discord {
+    /// Origin under which `/api/v10/` is asked for.
+    pub base_url: BaseUrl,
+    /// PEM file with certificate authorities that are trusted beside the built-in ones.
+    pub ca_file: Option<PathBuf>,
+    /// Proxy for HTTPS, `http://[USER:PASSWORD@]HOST:PORT`, asked with CONNECT.
+    pub https_proxy: Option<String>,
+    /// Whether TLS sessions with Discord may be resumed by later calls.
+    pub tls_resumption: bool,
+    /// Hosts for which no proxy is asked, from the environment's `NO_PROXY`.
+    #[serde(skip)]
+    pub no_proxy: String,
+}
+
+/// What is logged.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// What is shown, in the language of `RUST_LOG`.
+    pub filter: String,
+    /// How a line looks.
+    pub format: LogFormat,
+}
+
+/// How a line of the log looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Text on a terminal, JSON elsewhere.
+    #[default]
+    Auto,
+    /// One JSON object a line.
+    Json,
+    /// Text.
+    Text,
+}
+
+/// Settings and what was noticed while they were read.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The settings in force.
+    pub settings: Settings,
+    /// Variables that start like settings and are none.
+    pub unknown_variables: Vec<String>,
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        Self {
+            unix: "auto".to_owned(),
+            tcp: "127.0.0.1:9091".to_owned(),
+            unix_mode: Mode::default(),
+            allow_insecure_tcp: false,
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 10_240,
+            calls: 512,
+            calls_per_connection: 64,
+            request_bytes: Size::mebibytes(1),
+            response_bytes: Size::mebibytes(1),
+            batch: 100,
+            first_byte_timeout: Duration::from_secs(60),
+            header_timeout: Duration::from_secs(30),
+            body_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(600),
+            call_timeout: Duration::from_secs(30),
+            drain_timeout: Duration::from_secs(35),
+        }
+    }
+}
+
+impl Default for Discord {
+    fn default() -> Self {
+        Self {
+            base_url: BaseUrl::default(),
+            ca_file: None,
+            https_proxy: None,
+            tls_resumption: true,
+            no_proxy: String::new(),
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            filter: "info".to_owned(),
+            format: LogFormat::default(),
+        }
+    }
+}
+
+impl Settings {
+    /// Reads the settings: the file, the environment, and `flags` over both.
+    ///
+    /// # Errors
+    ///
+    /// When a file cannot be read, a key is unknown, or a value is none that the key takes.
+    pub fn load(
+        file: Option<&Path>,
+        environment: &Environment,
+        flags: Dict,
+    ) -> anyhow::Result<Loaded> {
+        let mut figment = Figment::from(Serialized::defaults(Self::default()));
+        if let Some(file) = file {
+            anyhow::ensure!(file.is_file(), "{}: there is no such file", file.display());
+            figment = figment.merge(Toml::file_exact(file));
+        } else if Path::new(DEFAULT_FILE).is_file() {
+            figment = figment.merge(Toml::file_exact(DEFAULT_FILE));
+        }
+        let (variables, unknown_variables) = environment.settings()?;
+        let mut settings: Self = figment
+            .merge(variables)
+            .merge(Serialized::defaults(flags))
+            .extract()
+            .map_err(|err| anyhow::anyhow!("{}", sentence(&err)))?;
+        environment.fill_in(&mut settings);
+        settings.check()?;
+        Ok(Loaded {
+            settings,
+            unknown_variables,
+        })
+    }
+
+    /// Refuses what cannot work together, or is not safe unless said so.
+    fn check(&self) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            !(self.listen.unix.is_empty() && self.listen.tcp.is_empty()),
+            "listen: there is no door at all; set listen.unix or listen.tcp"
+        );
+        if let Some(address) = self.listen.tcp_address()? {
+            anyhow::ensure!(
+                address.ip().is_loopback() || self.listen.allow_insecure_tcp,
+                "listen.tcp: {address} is not loopback, and bot tokens would cross the network \
+                 without TLS; set listen.allow_insecure_tcp = true if that is wanted"
+            );
+        }
+        let limits = &self.limits;
+        for (name, value) in [
+            ("connections", limits.connections),
+            ("calls", limits.calls),
+            ("calls_per_connection", limits.calls_per_connection),
+            ("batch", limits.batch),
+        ] {
+            anyhow::ensure!(value > 0, "limits.{name}: 0 would let nothing through");
+        }
+        Ok(())
+    }
+}
+
+impl Listen {
+    /// The address of the TCP door, if there is to be one.
+    ///
+    /// # Errors
+    ///
+    /// When it is not of the form `IP:PORT`, or `localhost:PORT`.
+    pub fn tcp_address(&self) -> anyhow::Result<Option<SocketAddr>> {
+        if self.tcp.is_empty() {
+            return Ok(None);
+        }
+        let address = self.tcp.replacen("localhost:", "127.0.0.1:", 1);
+        let address = address.parse().with_context(|| {
+            let given = &self.tcp;
+            format!("listen.tcp: {given:?} is no address of the form 127.0.0.1:9091")
+        })?;
+        Ok(Some(address))
+    }
+}
+
+/// Names the key and where it was set, for each thing wrong.
+fn sentence(err: &figment::Error) -> String {
+    let all: Vec<String> = err.clone().into_iter().map(|one| one.to_string()).collect();
+    all.join("; ")
+}

@@ -1,0 +1,207 @@
+//! The one exit: everything that leaves the process for Discord leaves here.
+//!
+//! Each call's twilight client is pointed at a port on loopback and given a key for a token. The
+//! exit looks the call up by its key, puts the real token in its place, opens a connection that
+//! belongs to the call, and reads the answer whole, bounded and in time. A success is handed on; of
+//! everything else the exit keeps the facts and hands on only their number, so that twilight never
+//! sees a 429, which it would repeat for ever.
+//!
+//! It must not remember a call after its end, and answers nobody who has no key.
+
+mod attempt;
+mod passage;
+mod rate_limit;
+mod tls;
+mod upstream;
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::Context;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::{
+    HeaderMap, Request, Response, StatusCode,
+    body::Incoming,
+    header::{AUTHORIZATION, CONNECTION, HOST, HeaderValue, TRANSFER_ENCODING, USER_AGENT},
+    server::conn::http1,
+    service::service_fn,
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    net::{TcpListener, TcpSocket, TcpStream},
+    sync::Semaphore,
+    time::Instant,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+pub(super) use self::passage::Passage;
+use self::{
+    attempt::{Answer, Attempt},
+    passage::{Passages, Slot},
+    upstream::Origin,
+};
+use super::token::Token;
+use crate::config;
+
+/// Connections that may wait to be accepted; fewer cost a lost SYN, and a second, under load.
+const BACKLOG: u32 = 4096;
+/// Most connections to the exit at once. A call has as many as it has requests under way.
+const MAX_CONNECTIONS: usize = 4096;
+/// How long whoever connects may take to name a key. Our own clients do it at once.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(2);
+/// Largest request body that is passed on, in bytes: Discord takes 25 MiB.
+const MAX_REQUEST_BYTES: usize = 26 << 20;
+/// How long accepting pauses when the process is out of descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// What the daemon calls itself.
+/// See <https://discord.com/developers/docs/reference#user-agent>.
+const NAME: &str = concat!(
+    "DiscordBot (https://crates.io/crates/discordd, ",
+    env!("CARGO_PKG_VERSION"),
+    ")"
+);
+
+/// The way out of the process.
+pub struct Exit {
+    address: SocketAddr,
+    passages: Arc<Passages>,
+}
+
+/// What every connection to the exit shares.
+struct Hop {
+    origin: Origin,
+    passages: Arc<Passages>,
+    tracker: TaskTracker,
+}
+
+/// Somebody without a key; the connection is closed without a word.
+#[derive(Debug, thiserror::Error)]
+#[error("no call has this key")]
+struct Stranger;
+
+impl Exit {
+    /// Opens the exit on a loopback port of the kernel's choice; it closes when `stop` is cancelled.
+    ///
+    /// # Errors
+    ///
+    /// When the settings name no usable origin or trust roots, or no port can be had.
+    pub fn open(
+        settings: &config::Discord,
+        stop: CancellationToken,
+        tracker: &TaskTracker,
+    ) -> anyhow::Result<Self> {
+        let socket = TcpSocket::new_v4().context("open the exit's socket")?;
+        socket
+            .bind((Ipv4Addr::LOCALHOST, 0).into())
+            .context("bind the exit's port on 127.0.0.1")?;
+        let listener = socket
+            .listen(BACKLOG)
+            .context("listen on the exit's port")?;
+        let address = listener.local_addr()?;
+        let passages = Arc::new(Passages::default());
+        let hop = Arc::new(Hop {
+            origin: Origin::new(settings, tracker.clone())?,
+            passages: Arc::clone(&passages),
+            tracker: tracker.clone(),
+        });
+        tracker.spawn(async move {
+            tokio::select! { () = hop.serve(listener) => {} () = stop.cancelled() => {} }
+        });
+        Ok(Self { address, passages })
+    }
+
+    /// Where twilight's clients are pointed.
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Opens a way for one call.
+    pub(super) fn admit(&self, token: Token, deadline: Instant) -> Passage {
+        self.passages.admit(token, deadline)
+    }
+}
+
+impl Hop {
+    async fn serve(self: Arc<Self>, listener: TcpListener) {
+        let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        loop {
+            let place = Arc::clone(&places).acquire_owned().await;
+            match listener.accept().await {
+                Ok((stream, _)) => {
+                    let connection = Arc::clone(&self).serve_connection(stream);
+                    self.tracker.spawn(async move {
+                        connection.await;
+                        drop(place);
+                    });
+                }
+                Err(err) => {
+                    tracing::warn!(%err, "the exit cannot accept, pausing");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Serves one request; the client behind it has one connection for each request under way.
+    async fn serve_connection(self: Arc<Self>, stream: TcpStream) {
+        let service = service_fn(|request| Arc::clone(&self).pass_on(request));
+        let served = http1::Builder::new()
+            .keep_alive(false)
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADER_TIMEOUT)
+            .serve_connection(TokioIo::new(stream), service)
+            .await;
+        if let Err(err) = served {
+            tracing::debug!(%err, "a connection to the exit ended early");
+        }
+    }
+
+    async fn pass_on(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+    ) -> Result<Response<Full<Bytes>>, Stranger> {
+        let slot = self.caller(request.headers()).ok_or(Stranger)?;
+        let request = self.prepare(request, &slot).await.ok_or(Stranger)?;
+        let attempt = Attempt::new(&self.origin, &slot, request.method());
+        let (status, body) = match attempt.run(request).await {
+            Ok(Answer { status, body }) => (status, body),
+            Err(error) => {
+                let number = slot.keep_failure(error);
+                let body = format!(r#"{{"code":{number},"message":""}}"#);
+                (StatusCode::BAD_REQUEST, body.into())
+            }
+        };
+        let mut response = Response::new(Full::new(body));
+        *response.status_mut() = status;
+        Ok(response)
+    }
+
+    fn caller(&self, headers: &HeaderMap) -> Option<Arc<Slot>> {
+        let given = headers.get(AUTHORIZATION)?.to_str().ok()?;
+        self.passages.find(given.strip_prefix("Bot ")?)
+    }
+
+    /// Makes the request that Discord gets: the same one, under the real token.
+    async fn prepare(
+        &self,
+        request: Request<Incoming>,
+        slot: &Slot,
+    ) -> Option<Request<Full<Bytes>>> {
+        let (mut head, body) = request.into_parts();
+        let body = Limited::new(body, MAX_REQUEST_BYTES).collect().await.ok()?;
+        let mut token = HeaderValue::from_str(&format!("Bot {}", slot.token.expose())).ok()?;
+        token.set_sensitive(true);
+        head.headers.remove(CONNECTION);
+        head.headers.remove(TRANSFER_ENCODING);
+        head.headers.insert(AUTHORIZATION, token);
+        let authority = HeaderValue::from_str(self.origin.authority()).ok()?;
+        head.headers.insert(HOST, authority);
+        head.headers
+            .insert(USER_AGENT, HeaderValue::from_static(NAME));
+        Some(Request::from_parts(head, Full::new(body.to_bytes())))
+    }
+}

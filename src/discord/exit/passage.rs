@@ -1,0 +1,162 @@
+//! A call's way through the exit: a key that stands for its token, for as long as the call lasts.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use subtle::ConstantTimeEq;
+use tokio::time::Instant;
+
+use super::upstream::Upstream;
+use crate::discord::{error::Error, token::Token};
+
+/// Hexadecimal digits of a key that say which call it is; the rest are its secret.
+const NAME_DIGITS: usize = 16;
+
+/// The calls under way, found by their keys.
+#[derive(Default)]
+pub(super) struct Passages {
+    next: AtomicU64,
+    open: Mutex<HashMap<u64, Arc<Slot>>>,
+}
+
+/// What the exit knows of one call.
+pub(super) struct Slot {
+    secret: String,
+    pub(super) token: Token,
+    pub(super) deadline: Instant,
+    failures: Mutex<Vec<Option<Error>>>,
+    idle: Mutex<Vec<Upstream>>,
+}
+
+/// A call's way through the exit. Dropping it forgets the token and closes the connections.
+pub(in crate::discord) struct Passage {
+    name: u64,
+    slot: Arc<Slot>,
+    passages: Arc<Passages>,
+}
+
+impl Passages {
+    /// Opens a way for one call.
+    pub(super) fn admit(self: &Arc<Self>, token: Token, deadline: Instant) -> Passage {
+        let name = self.next.fetch_add(1, Ordering::Relaxed);
+        let slot = Arc::new(Slot {
+            secret: secret(),
+            token,
+            deadline,
+            failures: Mutex::default(),
+            idle: Mutex::default(),
+        });
+        lock(&self.open).insert(name, Arc::clone(&slot));
+        Passage {
+            name,
+            slot,
+            passages: Arc::clone(self),
+        }
+    }
+
+    /// Finds the call that `key` stands for, in a time that says nothing of its secret.
+    pub(super) fn find(&self, key: &str) -> Option<Arc<Slot>> {
+        let (name, secret) = key.split_at_checked(NAME_DIGITS)?;
+        let name = u64::from_str_radix(name, 16).ok()?;
+        let slot = lock(&self.open).get(&name).cloned()?;
+        let same = slot.secret.as_bytes().ct_eq(secret.as_bytes());
+        bool::from(same).then_some(slot)
+    }
+}
+
+impl Slot {
+    /// Keeps why a request failed, and gives the number under which it is found.
+    pub(super) fn keep_failure(&self, error: Error) -> usize {
+        let mut failures = lock(&self.failures);
+        failures.push(Some(error));
+        failures.len() - 1
+    }
+
+    /// Gives back a connection that one request of the call is done with.
+    pub(super) fn keep_idle(&self, upstream: Upstream) {
+        lock(&self.idle).push(upstream);
+    }
+
+    /// Takes a connection of this call that nothing is using.
+    pub(super) fn take_idle(&self) -> Option<Upstream> {
+        lock(&self.idle).pop()
+    }
+}
+
+impl Passage {
+    /// What twilight is given in place of the token.
+    pub(in crate::discord) fn key(&self) -> String {
+        format!("{:016x}{}", self.name, self.slot.secret)
+    }
+
+    /// When the call's time is over.
+    pub(in crate::discord) fn deadline(&self) -> Instant {
+        self.slot.deadline
+    }
+
+    /// Takes the failure that the exit kept under `number`.
+    pub(in crate::discord) fn failure(&self, number: u64) -> Option<Error> {
+        let number = usize::try_from(number).ok()?;
+        lock(&self.slot.failures).get_mut(number)?.take()
+    }
+}
+
+impl Drop for Passage {
+    fn drop(&mut self) {
+        lock(&self.passages.open).remove(&self.name);
+        lock(&self.slot.idle).clear();
+    }
+}
+
+/// Locks, and goes on after a panic elsewhere: nothing here is left half changed by one.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A text that cannot be guessed: 256 random bits in hexadecimal.
+fn secret() -> String {
+    let random = || getrandom::u64().expect("the kernel has randomness once the system is up");
+    let [a, b, c, d] = [random(), random(), random(), random()];
+    format!("{a:016x}{b:016x}{c:016x}{d:016x}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn admit(passages: &Arc<Passages>) -> Passage {
+        passages.admit(Token::parse("made-up").unwrap(), Instant::now())
+    }
+
+    #[tokio::test]
+    async fn a_key_finds_its_own_call_until_it_ends() {
+        let passages = Arc::new(Passages::default());
+        let (first, second) = (admit(&passages), admit(&passages));
+        assert!(Arc::ptr_eq(
+            &passages.find(&first.key()).unwrap(),
+            &first.slot
+        ));
+        assert!(Arc::ptr_eq(
+            &passages.find(&second.key()).unwrap(),
+            &second.slot
+        ));
+        let key = first.key();
+        drop(first);
+        assert!(passages.find(&key).is_none());
+    }
+
+    #[tokio::test]
+    async fn a_key_with_a_wrong_secret_finds_nothing() {
+        let passages = Arc::new(Passages::default());
+        let (first, second) = (admit(&passages), admit(&passages));
+        let mixed = format!("{}{}", &first.key()[..16], &second.key()[16..]);
+        for key in ["", "0", "Bot", &first.key()[..16], &mixed, &"é".repeat(9)] {
+            assert!(passages.find(key).is_none(), "{key}");
+        }
+    }
+}

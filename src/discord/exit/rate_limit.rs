@@ -1,0 +1,98 @@
+//! Reads what a 429 says: who is limited, and for how long.
+//! See <https://discord.com/developers/docs/topics/rate-limits>.
+
+use std::time::Duration;
+
+use hyper::{HeaderMap, header::RETRY_AFTER};
+use serde::Deserialize;
+
+use crate::discord::error::Scope;
+
+/// Longest wait that is believed; Discord's longest bans last about a day.
+const MAX_WAIT_SECS: f64 = 7.0 * 24.0 * 3600.0;
+
+/// A limit as a 429 tells it.
+#[derive(Debug, PartialEq)]
+pub(super) struct RateLimit {
+    pub(super) scope: Scope,
+    pub(super) retry_after: Option<Duration>,
+}
+
+#[derive(Deserialize)]
+struct Body {
+    retry_after: Option<f64>,
+    #[serde(default)]
+    global: bool,
+}
+
+/// Reads the limit from headers and body; a 429 that is not Discord's JSON is Cloudflare's.
+pub(super) fn read(headers: &HeaderMap, body: &[u8]) -> RateLimit {
+    let body: Option<Body> = serde_json::from_slice(body).ok();
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let scope = match (header("x-ratelimit-scope"), &body) {
+        (Some("user"), _) => Scope::User,
+        (Some("shared"), _) => Scope::Shared,
+        (Some("global"), _) | (None, Some(Body { global: true, .. })) => Scope::Global,
+        (_, None) => Scope::Cloudflare,
+        (_, Some(_)) => Scope::User,
+    };
+    let exact = body.and_then(|body| body.retry_after);
+    let whole = || header(RETRY_AFTER.as_str()).and_then(|text| text.trim().parse().ok());
+    RateLimit {
+        scope,
+        retry_after: exact.or_else(whole).and_then(wait),
+    }
+}
+
+fn wait(secs: f64) -> Option<Duration> {
+    let believed = (0.0..=MAX_WAIT_SECS).contains(&secs);
+    believed.then(|| Duration::from_secs_f64(secs))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(headers: &[(&'static str, &'static str)], body: &str, scope: Scope, millis: u64) {
+        let headers = headers
+            .iter()
+            .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
+            .collect();
+        let limit = read(&headers, body.as_bytes());
+        let expected = RateLimit {
+            scope,
+            retry_after: (millis > 0).then(|| Duration::from_millis(millis)),
+        };
+        assert_eq!(limit, expected, "{body}");
+    }
+
+    #[test]
+    fn each_kind_of_limit_is_told_apart() {
+        let json = r#"{"message":"You are being rate limited.","retry_after":1.25,"global":false}"#;
+        let global = r#"{"message":"...","retry_after":0.5,"global":true}"#;
+        let scope = "x-ratelimit-scope";
+        check(
+            &[(scope, "user"), ("retry-after", "2")],
+            json,
+            Scope::User,
+            1250,
+        );
+        check(&[(scope, "shared")], json, Scope::Shared, 1250);
+        check(&[(scope, "global")], global, Scope::Global, 500);
+        check(&[], global, Scope::Global, 500);
+        check(&[], json, Scope::User, 1250);
+        check(
+            &[("retry-after", "90")],
+            "<html>1015</html>",
+            Scope::Cloudflare,
+            90_000,
+        );
+        check(&[], "<html>1015</html>", Scope::Cloudflare, 0);
+    }
+
+    #[test]
+    fn a_wait_that_makes_no_sense_is_not_believed() {
+        check(&[], r#"{"retry_after":-1.0}"#, Scope::User, 0);
+        check(&[], r#"{"retry_after":1e300}"#, Scope::User, 0);
+    }
+}

@@ -1,0 +1,129 @@
+//! The far side: a fresh twilight client for each call, and the one exit it goes through.
+//!
+//! It must not remember a call: when a [`Discord`] is dropped, its token, its client and its
+//! connections are gone.
+
+mod codes;
+mod error;
+mod exit;
+mod said;
+mod token;
+
+use std::{future::IntoFuture, ops::Deref, time::Duration};
+
+use serde::de::DeserializeOwned;
+use tokio::{runtime, time::Instant};
+use twilight_http::{
+    Client, Error as TwilightError, Response, api_error::ApiError, error::ErrorType,
+};
+
+use self::exit::Passage;
+pub use self::{
+    error::{Cause, Delivered, Error, FieldError, Phase, Said, Scope, Unreadable},
+    exit::Exit,
+    token::{InvalidToken, Token},
+};
+
+/// How much longer than the call twilight waits: the exit ends a call, and says why.
+const MARGIN: Duration = Duration::from_secs(2);
+
+/// Discord as one call sees it: a client that lives as long as the call.
+pub struct Discord {
+    client: Client,
+    passage: Passage,
+}
+
+/// Makes the client for one call, which ends at `deadline`.
+///
+/// # Errors
+///
+/// When the system gives no runtime to make it in.
+pub fn connect(exit: &Exit, token: Token, deadline: Instant) -> Result<Discord, Error> {
+    let passage = exit.admit(token, deadline);
+    let timeout = deadline.saturating_duration_since(Instant::now()) + MARGIN;
+    // The builder spawns a rate limiter's task that never ends, even when none is wanted. It is
+    // born in a runtime of its own, which is never driven, and ends with that.
+    let nursery = runtime::Builder::new_current_thread()
+        .build()
+        .map_err(|_| Error::Build)?;
+    let entered = nursery.enter();
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that may")]
+    let client = Client::builder()
+        .ratelimiter(None)
+        .proxy(exit.address().to_string(), true)
+        .remember_invalid_token(false)
+        .timeout(timeout)
+        .token(passage.key())
+        .build();
+    drop(entered);
+    nursery.shutdown_background();
+    Ok(Discord { client, passage })
+}
+
+impl Discord {
+    /// Sends one request and reads its answer.
+    ///
+    /// # Errors
+    ///
+    /// When it did not succeed, with all that is known of why.
+    pub async fn send<T, R>(&self, request: R) -> Result<T, Error>
+    where
+        T: DeserializeOwned + Unpin,
+        R: IntoFuture<Output = Result<Response<T>, TwilightError>>,
+    {
+        let response = request.await.map_err(|err| self.explain(&err))?;
+        let status = response.status().get();
+        response.model().await.map_err(|_| Error::BadAnswer {
+            why: Unreadable::Shape,
+            status,
+            delivered: Delivered::Yes,
+        })
+    }
+
+    /// Finds what the exit kept of a failure; twilight itself knows only its number.
+    fn explain(&self, err: &TwilightError) -> Error {
+        let number = match err.kind() {
+            ErrorType::Response {
+                error: ApiError::General(kept),
+                ..
+            } => Some(kept.code),
+            ErrorType::BuildingRequest
+            | ErrorType::CreatingHeader { .. }
+            | ErrorType::Json
+            | ErrorType::Validation => return Error::Build,
+            ErrorType::Parsing { .. }
+            | ErrorType::RequestCanceled
+            | ErrorType::RequestError
+            | ErrorType::RequestTimedOut
+            | ErrorType::Response { .. }
+            | ErrorType::Unauthorized
+            | _ => None,
+        };
+        let kept = number.and_then(|number| self.passage.failure(number));
+        kept.unwrap_or_else(|| self.without_exit(err))
+    }
+
+    /// The exit itself did not answer: out of descriptors, or the daemon is ending.
+    fn without_exit(&self, err: &TwilightError) -> Error {
+        let timed_out = matches!(err.kind(), ErrorType::RequestTimedOut);
+        if timed_out || Instant::now() >= self.passage.deadline() {
+            return Error::TimedOut {
+                phase: Phase::Waiting,
+                delivered: Delivered::Unknown,
+            };
+        }
+        Error::Unavailable {
+            cause: Cause::Lost("the way out of the daemon is closed".to_owned()),
+            said: None,
+            delivered: Delivered::Unknown,
+        }
+    }
+}
+
+impl Deref for Discord {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}

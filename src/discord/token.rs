@@ -1,0 +1,96 @@
+//! A bot's token: held for one call, never shown.
+
+use std::fmt;
+
+use secrecy::{ExposeSecret, SecretString};
+
+/// Longest token accepted, in bytes. Discord's own are about 72 long.
+pub(super) const MAX_TOKEN_BYTES: usize = 512;
+
+/// A bot's token, as it goes behind `Bot ` in an Authorization header.
+///
+/// Its memory is cleared when it is dropped, and its `Debug` is a word.
+#[derive(Clone)]
+pub struct Token(SecretString);
+
+/// Why a text is not taken for a bot's token. Says nothing of the text itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidToken {
+    /// A user's or an application's token, which a bot has no use for.
+    #[error("a bot token is wanted, not a Bearer token")]
+    Bearer,
+    /// White space, control characters or anything outside ASCII.
+    #[error("a bot token is made of visible ASCII characters only")]
+    Characters,
+    /// Nothing at all.
+    #[error("a bot token is wanted, not an empty text")]
+    Empty,
+    /// Longer than 512 bytes.
+    #[error("a bot token has at most {MAX_TOKEN_BYTES} characters")]
+    TooLong,
+}
+
+impl Token {
+    /// Takes a text for a token; a leading `Bot ` is removed.
+    ///
+    /// # Errors
+    ///
+    /// When no bot's token can look like this.
+    pub fn parse(text: &str) -> Result<Self, InvalidToken> {
+        let text = text.strip_prefix("Bot ").unwrap_or(text);
+        if text == "Bearer" || text.starts_with("Bearer ") {
+            return Err(InvalidToken::Bearer);
+        }
+        if text.is_empty() {
+            return Err(InvalidToken::Empty);
+        }
+        if text.len() > MAX_TOKEN_BYTES {
+            return Err(InvalidToken::TooLong);
+        }
+        if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(InvalidToken::Characters);
+        }
+        Ok(Self(SecretString::from(text)))
+    }
+
+    /// The token itself, for the one header that carries it.
+    pub(super) fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_leading_bot_is_removed() {
+        assert_eq!(Token::parse("Bot abc").unwrap().expose(), "abc");
+        assert_eq!(Token::parse("abc").unwrap().expose(), "abc");
+    }
+
+    #[test]
+    fn what_no_bot_token_looks_like_is_refused() {
+        let refused = |text: &str| Token::parse(text).unwrap_err();
+        assert_eq!(refused(""), InvalidToken::Empty);
+        assert_eq!(refused("Bot "), InvalidToken::Empty);
+        assert_eq!(refused("Bearer abc"), InvalidToken::Bearer);
+        assert_eq!(refused("Bot Bearer abc"), InvalidToken::Bearer);
+        assert_eq!(refused("a b"), InvalidToken::Characters);
+        assert_eq!(refused("a\r\nX-Header: b"), InvalidToken::Characters);
+        assert_eq!(refused("tökén"), InvalidToken::Characters);
+        assert_eq!(refused(&"a".repeat(513)), InvalidToken::TooLong);
+        assert!(Token::parse(&"a".repeat(512)).is_ok());
+    }
+
+    #[test]
+    fn debug_is_a_word() {
+        assert_eq!(format!("{:?}", Token::parse("abc").unwrap()), "Token");
+    }
+}

@@ -1,0 +1,256 @@
+//! Bytes to JSON texts: newline-delimited, concatenated or pretty-printed, found in a single pass.
+//!
+//! It only looks at quotes and brackets, and does no I/O. Whether a text is JSON, and what it asks,
+//! is for others to say.
+
+use bytes::{Buf, Bytes, BytesMut};
+
+/// Deepest nesting of a text.
+pub const MAX_DEPTH: usize = 128;
+
+/// Finds JSON texts in a stream of bytes, however the reads fall.
+#[derive(Debug)]
+pub struct Framer {
+    /// What was received and is not yet part of a text that was handed out.
+    received: BytesMut,
+    /// How much of it has been looked at.
+    scanned: usize,
+    inside: Inside,
+    max_text_bytes: usize,
+}
+
+/// Where in a text the scan is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Inside {
+    /// An object or array, `depth` deep.
+    Brackets { depth: usize },
+    /// A string in an object or array.
+    Text { depth: usize },
+    /// A string, just behind a backslash.
+    Escape { depth: usize },
+    /// Something that starts with no bracket: it ends with its line.
+    Line,
+    /// Nothing yet.
+    Nothing,
+    /// What follows a broken text: it ends with its line.
+    Rubbish,
+}
+
+/// Why bytes are no text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Broken {
+    /// The input ended in the middle of it.
+    #[error("the input ended in the middle of a JSON text")]
+    Cut,
+    /// Nested deeper than [`MAX_DEPTH`].
+    #[error("a JSON text is nested deeper than {MAX_DEPTH}")]
+    Depth,
+    /// A line ended inside a string.
+    #[error("a line ends inside a JSON string")]
+    OpenString,
+    /// Longer than the limit.
+    #[error("a JSON text is longer than {max_bytes} bytes")]
+    Size {
+        /// The limit.
+        max_bytes: usize,
+    },
+}
+
+impl Framer {
+    /// Makes one that takes texts of up to `max_text_bytes`.
+    #[must_use]
+    pub fn new(max_text_bytes: usize) -> Self {
+        Self {
+            received: BytesMut::new(),
+            scanned: 0,
+            inside: Inside::Nothing,
+            max_text_bytes,
+        }
+    }
+
+    /// Where what is received is put.
+    pub fn buffer(&mut self) -> &mut BytesMut {
+        &mut self.received
+    }
+
+    /// Whether a text has begun and not ended.
+    #[must_use]
+    pub fn in_text(&self) -> bool {
+        !matches!(self.inside, Inside::Nothing | Inside::Rubbish)
+    }
+
+    /// Gives the next text that has been received whole, or says what is wrong with it.
+    pub fn next_text(&mut self) -> Option<Result<Bytes, Broken>> {
+        while self.scanned < self.received.len() {
+            let byte = self.received[self.scanned];
+            self.scanned += 1;
+            match self.step(byte) {
+                Step::On => {}
+                Step::Broken(broken) => {
+                    self.inside = if byte == b'\n' {
+                        Inside::Nothing
+                    } else {
+                        Inside::Rubbish
+                    };
+                    self.forget();
+                    return Some(Err(broken));
+                }
+                Step::End => return Some(Ok(self.take())),
+                Step::Forget => self.forget(),
+            }
+            if self.scanned > self.max_text_bytes {
+                self.inside = Inside::Rubbish;
+                self.forget();
+                return Some(Err(Broken::Size {
+                    max_bytes: self.max_text_bytes,
+                }));
+            }
+        }
+        if self.received.is_empty() {
+            // An idle connection keeps no buffer.
+            self.received = BytesMut::new();
+        }
+        None
+    }
+
+    /// Says that no more will come, and gives the last line if it had no end.
+    pub fn finish(&mut self) -> Option<Result<Bytes, Broken>> {
+        match self.inside {
+            Inside::Nothing | Inside::Rubbish => None,
+            Inside::Line => Some(Ok(self.take())),
+            Inside::Brackets { .. } | Inside::Text { .. } | Inside::Escape { .. } => {
+                self.inside = Inside::Rubbish;
+                self.forget();
+                Some(Err(Broken::Cut))
+            }
+        }
+    }
+
+    fn step(&mut self, byte: u8) -> Step {
+        let (inside, step) = match (self.inside, byte) {
+            (Inside::Nothing, b' ' | b'\t' | b'\r' | b'\n') | (Inside::Rubbish, b'\n') => {
+                (Inside::Nothing, Step::Forget)
+            }
+            (Inside::Rubbish, _) => (Inside::Rubbish, Step::Forget),
+            (Inside::Nothing, b'{' | b'[') => (Inside::Brackets { depth: 1 }, Step::On),
+            (Inside::Nothing, _) => (Inside::Line, Step::On),
+            (Inside::Brackets { depth: MAX_DEPTH }, b'{' | b'[') => {
+                return Step::Broken(Broken::Depth);
+            }
+            (Inside::Brackets { depth }, b'{' | b'[') => {
+                (Inside::Brackets { depth: depth + 1 }, Step::On)
+            }
+            (Inside::Line, b'\n') | (Inside::Brackets { depth: 1 }, b'}' | b']') => {
+                (Inside::Nothing, Step::End)
+            }
+            (Inside::Brackets { depth }, b'}' | b']') => {
+                (Inside::Brackets { depth: depth - 1 }, Step::On)
+            }
+            (Inside::Brackets { depth }, b'"') => (Inside::Text { depth }, Step::On),
+            (Inside::Text { depth }, b'"') => (Inside::Brackets { depth }, Step::On),
+            (Inside::Text { depth }, b'\\') => (Inside::Escape { depth }, Step::On),
+            (Inside::Text { .. } | Inside::Escape { .. }, b'\n') => {
+                return Step::Broken(Broken::OpenString);
+            }
+            (Inside::Line | Inside::Brackets { .. } | Inside::Text { .. }, _) => return Step::On,
+            (Inside::Escape { depth }, _) => (Inside::Text { depth }, Step::On),
+        };
+        self.inside = inside;
+        step
+    }
+
+    fn take(&mut self) -> Bytes {
+        self.inside = Inside::Nothing;
+        let text = self.received.split_to(self.scanned).freeze();
+        self.scanned = 0;
+        text
+    }
+
+    fn forget(&mut self) {
+        self.received.advance(self.scanned);
+        self.scanned = 0;
+    }
+}
+
+/// What one byte does.
+enum Step {
+    /// It makes the text impossible.
+    Broken(Broken),
+    /// It ends the text.
+    End,
+    /// It belongs to no text.
+    Forget,
+    /// It belongs to the text.
+    On,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Everything found in `input`, read `chunk` bytes at a time.
+    fn found(input: &[u8], chunk: usize) -> Vec<Result<String, Broken>> {
+        let mut framer = Framer::new(200);
+        let mut found = Vec::new();
+        let text = |bytes: Bytes| String::from_utf8(bytes.to_vec()).unwrap();
+        for read in input.chunks(chunk) {
+            framer.buffer().extend_from_slice(read);
+            while let Some(next) = framer.next_text() {
+                found.push(next.map(text));
+            }
+        }
+        found.extend(framer.finish().map(|last| last.map(text)));
+        assert!(framer.buffer().is_empty());
+        found
+    }
+
+    fn check(input: &str, expected: &[Result<&str, Broken>]) {
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|text| text.map(str::to_owned))
+            .collect();
+        for chunk in 1..=input.len().max(1) {
+            assert_eq!(
+                found(input.as_bytes(), chunk),
+                expected,
+                "{chunk} at a time"
+            );
+        }
+    }
+
+    #[test]
+    fn texts_are_found_however_they_are_laid_out() {
+        check("", &[]);
+        check(" \r\n\t\n", &[]);
+        check("{\"a\":1}\n[2]\n", &[Ok("{\"a\":1}"), Ok("[2]")]);
+        check("{}{}[]", &[Ok("{}"), Ok("{}"), Ok("[]")]);
+        check("{\n  \"a\": [\n 1 ]\n}\n", &[Ok("{\n  \"a\": [\n 1 ]\n}")]);
+        check(
+            r#"{"a":"}]\"{\\"}{}"#,
+            &[Ok(r#"{"a":"}]\"{\\"}"#), Ok("{}")],
+        );
+    }
+
+    #[test]
+    fn what_starts_with_no_bracket_ends_with_its_line() {
+        check("12\n{}", &[Ok("12\n"), Ok("{}")]);
+        check("POST / HTTP/1.1", &[Ok("POST / HTTP/1.1")]);
+    }
+
+    #[test]
+    fn a_broken_text_is_left_behind_with_its_line() {
+        check("{\"a\":\"b\n{}", &[Err(Broken::OpenString), Ok("{}")]);
+        check("{\"a\":1", &[Err(Broken::Cut)]);
+        check("{\"a", &[Err(Broken::Cut)]);
+        let deep = format!("{}\n{{}}", "[".repeat(MAX_DEPTH + 1));
+        check(&deep, &[Err(Broken::Depth), Ok("{}")]);
+        let long = format!("[\"{}\"]\n{{}}", "x".repeat(300));
+        check(&long, &[Err(Broken::Size { max_bytes: 200 }), Ok("{}")]);
+    }
+
+    #[test]
+    fn the_deepest_text_allowed_is_taken() {
+        let deep = format!("{}{}", "[".repeat(MAX_DEPTH), "]".repeat(MAX_DEPTH));
+        assert_eq!(found(deep.as_bytes(), 512).len(), 2 - 1);
+    }
+}

@@ -1,0 +1,206 @@
+//! The doors: a Unix socket and a TCP port, and what is told apart at them.
+//!
+//! Doors are opened before the runtime has threads, because the mode of a Unix socket is set by the
+//! umask of the whole process. It must not read JSON.
+
+mod sniff;
+mod tcp;
+mod unix;
+
+use std::{fmt, io, sync::Arc, time::Duration};
+
+use axum::Router;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader},
+    net::{TcpListener, TcpStream, UnixListener, UnixStream},
+    sync::Semaphore,
+    time::timeout,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use self::sniff::{Framing, SNIFFED_BYTES};
+pub use self::unix::{InUse, OpenSocket};
+use crate::{
+    config::{Environment, Limits, Listen},
+    surface::{Caller, Rpc, http, lines},
+};
+
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 4096;
+/// How long accepting pauses when the process is out of descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// The answer to bytes that begin no framing.
+const NONSENSE: &str = concat!(
+    r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"#,
+    r#""message":"Parse error: neither JSON nor HTTP/1.1"}}"#,
+    "\n"
+);
+
+/// A door that is open and not yet served.
+#[derive(Debug)]
+pub enum Door {
+    /// A TCP port.
+    Tcp(std::net::TcpListener),
+    /// A Unix socket, removed when this is dropped.
+    Unix(OpenSocket),
+}
+
+/// What every connection is given.
+#[derive(Clone)]
+pub struct Reception {
+    rpc: Arc<Rpc>,
+    router: Router,
+    first_byte_timeout: Duration,
+    places: Arc<Semaphore>,
+    tracker: TaskTracker,
+    stop: CancellationToken,
+}
+
+/// Opens every door that the settings name.
+///
+/// # Errors
+///
+/// When one cannot be opened, with its address.
+pub fn open(listen: &Listen, environment: &Environment) -> anyhow::Result<Vec<Door>> {
+    let mut doors = Vec::new();
+    if !listen.unix.is_empty() {
+        doors.push(Door::Unix(unix::open(listen, environment)?));
+    }
+    if let Some(address) = listen.tcp_address()? {
+        doors.push(Door::Tcp(tcp::open(address)?));
+    }
+    Ok(doors)
+}
+
+/// A listener of either kind.
+trait Accept: Send + Sync {
+    type Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static;
+
+    fn accept(&self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+}
+
+impl Accept for TcpListener {
+    type Stream = TcpStream;
+
+    async fn accept(&self) -> io::Result<TcpStream> {
+        let (stream, _) = Self::accept(self).await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+}
+
+impl Accept for UnixListener {
+    type Stream = UnixStream;
+
+    async fn accept(&self) -> io::Result<UnixStream> {
+        Ok(Self::accept(self).await?.0)
+    }
+}
+
+impl fmt::Display for Door {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(listener) => match listener.local_addr() {
+                Ok(address) => write!(f, "tcp:{address}"),
+                Err(_) => f.write_str("tcp"),
+            },
+            Self::Unix(socket) => write!(f, "unix:{}", socket.path().display()),
+        }
+    }
+}
+
+impl Reception {
+    /// Prepares to receive callers, until `stop` is cancelled.
+    #[must_use]
+    pub fn new(
+        rpc: Arc<Rpc>,
+        limits: &Limits,
+        tracker: TaskTracker,
+        stop: CancellationToken,
+    ) -> Self {
+        Self {
+            router: http::router(Arc::clone(&rpc)),
+            rpc,
+            first_byte_timeout: limits.first_byte_timeout,
+            places: Arc::new(Semaphore::new(limits.connections)),
+            tracker,
+            stop,
+        }
+    }
+
+    /// Serves a door until the daemon stops.
+    ///
+    /// # Errors
+    ///
+    /// When the door cannot be used by the runtime.
+    pub async fn serve(self, door: Door) -> io::Result<()> {
+        match door {
+            Door::Tcp(listener) => {
+                let listener = TcpListener::from_std(listener)?;
+                self.receive(listener).await;
+            }
+            Door::Unix(socket) => {
+                let listener = UnixListener::from_std(socket.listener()?)?;
+                self.receive(listener).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn receive(&self, listener: impl Accept) {
+        loop {
+            let next = async {
+                let place = Arc::clone(&self.places).acquire_owned().await;
+                (place, listener.accept().await)
+            };
+            let (place, accepted) = tokio::select! {
+                next = next => next,
+                () = self.stop.cancelled() => return,
+            };
+            match accepted {
+                Ok(stream) => {
+                    let served = self.clone().serve_connection(stream);
+                    self.tracker.spawn(async move {
+                        served.await;
+                        drop(place);
+                    });
+                }
+                Err(err) => {
+                    tracing::warn!(%err, "cannot accept a connection, pausing");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Looks at the first byte and gives the connection to the surface that it is for.
+    async fn serve_connection<S>(self, stream: S)
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let mut stream = BufReader::with_capacity(SNIFFED_BYTES, stream);
+        let sniffed = tokio::select! {
+            sniffed = timeout(self.first_byte_timeout, sniff::sniff(&mut stream)) => sniffed,
+            () = self.stop.cancelled() => return,
+        };
+        let Self {
+            rpc, router, stop, ..
+        } = self;
+        match sniffed {
+            Ok(Ok(Framing::Http)) => Box::pin(http::serve(stream, router, rpc, stop)).await,
+            Ok(Ok(Framing::Lines)) => {
+                Box::pin(lines::serve(stream, rpc, Caller::default(), stop)).await;
+            }
+            Ok(Ok(Framing::Nonsense)) => {
+                let _ = timeout(
+                    self.first_byte_timeout,
+                    stream.write_all(NONSENSE.as_bytes()),
+                )
+                .await;
+            }
+            Ok(Ok(Framing::Nothing)) => {}
+            Ok(Err(err)) => tracing::debug!(%err, "a connection ended before its first byte"),
+            Err(_) => tracing::debug!("a connection brought no byte in time"),
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! The `discordd` program.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    discordd::cli::run()
+}

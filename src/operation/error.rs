@@ -1,0 +1,217 @@
+//! Why a call did not do what was asked: facts, a sentence, and whether the message was delivered.
+
+use serde::Serialize;
+
+use crate::discord::{self, Delivered, FieldError, InvalidToken, Scope};
+
+/// Why a call failed: one variant for each thing that a caller can do differently.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// As many calls are under way as the settings allow.
+    #[error("the daemon has {calls} calls under way, as many as it is set to take")]
+    Busy {
+        /// How many that is.
+        calls: usize,
+    },
+    /// Discord, or the way to it.
+    #[error("{error}")]
+    Discord {
+        /// What went wrong there.
+        error: Box<discord::Error>,
+        /// The nonce that the message was sent with, if it was one.
+        nonce: Option<String>,
+    },
+    /// The operation ended in a bug of ours.
+    #[error("the daemon has a bug: this call ended in a panic")]
+    Internal {
+        /// Whether it may have been carried out.
+        delivered: Delivered,
+    },
+    /// The token is none that a bot could have.
+    #[error("discord_token")]
+    InvalidToken(#[from] InvalidToken),
+    /// The call needs a token and brought none.
+    #[error(
+        "discord_token: the call needs a bot token, as this param or in the header \
+         `Authorization: Bot <token>`"
+    )]
+    NoToken,
+    /// The caller's nonce stands for another message.
+    #[error("the nonce was used for another message, {message_id}")]
+    NonceReused {
+        /// The message it was used for.
+        message_id: String,
+        /// The nonce.
+        nonce: String,
+    },
+    /// A param is not what it should be.
+    #[error("{path}: expected {wanted}")]
+    Param {
+        /// Which one, dotted.
+        path: String,
+        /// What it should be.
+        wanted: String,
+    },
+    /// The daemon is stopping, and the call was not begun.
+    #[error("the daemon is stopping: this call was not begun")]
+    Stopping,
+    /// A param that no operation of this name has.
+    #[error("{path}: there is no such param")]
+    UnknownParam {
+        /// Which one, dotted.
+        path: String,
+    },
+}
+
+/// What every surface tells of an error beside its code and its sentence.
+#[derive(Debug, Default, Serialize)]
+pub struct Details {
+    kind: &'static str,
+    retryable: bool,
+    delivered: Option<Delivered>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    discord_code: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    discord_message: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    http_status: Option<u16>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<FieldError>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    missing_permission: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<Scope>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nonce: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<&'static str>,
+}
+
+/// How soon a call that found the daemon full or stopping may be tried again, in milliseconds.
+const BUSY_RETRY_MS: u64 = 1000;
+
+impl From<discord::Error> for Error {
+    fn from(error: discord::Error) -> Self {
+        Self::Discord {
+            error: Box::new(error),
+            nonce: None,
+        }
+    }
+}
+
+impl Error {
+    /// Says what happened in one sentence, its causes joined by colons.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        let mut sentence = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(err) = cause {
+            sentence.push_str(": ");
+            sentence.push_str(&err.to_string());
+            cause = err.source();
+        }
+        sentence
+    }
+
+    /// Tells what a program can use: what kind of failure, what to do, and whether it was delivered.
+    #[must_use]
+    pub fn details(&self) -> Details {
+        let mut details = Details {
+            kind: self.kind(),
+            delivered: Some(Delivered::No),
+            ..Details::default()
+        };
+        match self {
+            Self::Busy { .. } | Self::Stopping => {
+                details.retryable = true;
+                details.retry_after_ms = Some(BUSY_RETRY_MS);
+            }
+            Self::Discord { error, nonce } => details.tell_discord(error, nonce.as_ref()),
+            Self::Internal { delivered } => {
+                details.delivered = Some(*delivered);
+                details.hint = Some("please report it with the daemon's log of this moment");
+            }
+            Self::InvalidToken(_) | Self::NoToken => {
+                details.path = Some("discord_token".to_owned());
+            }
+            Self::NonceReused { message_id, nonce } => {
+                details.message_id = Some(message_id.clone());
+                details.nonce = Some(nonce.clone());
+                details.hint = Some("give every message a nonce of its own");
+            }
+            Self::Param { path, .. } | Self::UnknownParam { path } => {
+                details.path = Some(path.clone());
+            }
+        }
+        details
+    }
+
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Busy { .. } | Self::Stopping => "unavailable",
+            Self::Discord { error, .. } => kind_of(error),
+            Self::Internal { .. } => "internal",
+            Self::InvalidToken(_)
+            | Self::NoToken
+            | Self::Param { .. }
+            | Self::UnknownParam { .. } => "invalid_params",
+            Self::NonceReused { .. } => "nonce_reused",
+        }
+    }
+}
+
+fn kind_of(error: &discord::Error) -> &'static str {
+    match error {
+        discord::Error::BadAnswer { .. } => "bad_answer",
+        discord::Error::Build => "internal",
+        discord::Error::RateLimited { .. } => "rate_limited",
+        discord::Error::Refused(said) => match said.status {
+            401 => "invalid_token",
+            403 => "forbidden",
+            404 => "not_found",
+            413 => "too_large",
+            _ => "rejected",
+        },
+        discord::Error::TimedOut { .. } => "timed_out",
+        discord::Error::Unavailable { .. } => "unavailable",
+    }
+}
+
+impl Details {
+    fn tell_discord(&mut self, error: &discord::Error, nonce: Option<&String>) {
+        self.delivered = Some(error.delivered());
+        if error.delivered() == Delivered::Unknown {
+            self.nonce = nonce.cloned();
+            self.hint = Some("repeat the call with this nonce: it will not be posted twice");
+        }
+        if let Some(said) = error.said() {
+            self.http_status = Some(said.status);
+            self.discord_code = said.code.filter(|code| *code > 0);
+            self.discord_message.clone_from(&said.message);
+            self.errors.clone_from(&said.fields);
+            self.missing_permission = said.missing_permission();
+            self.hint = self.hint.or_else(|| said.hint());
+        }
+        match error {
+            discord::Error::BadAnswer { status, .. } => self.http_status = Some(*status),
+            discord::Error::Build | discord::Error::Refused(_) => {}
+            discord::Error::RateLimited {
+                scope, retry_after, ..
+            } => {
+                self.retryable = true;
+                self.scope = Some(*scope);
+                self.retry_after_ms =
+                    retry_after.and_then(|wait| u64::try_from(wait.as_millis()).ok());
+            }
+            discord::Error::TimedOut { .. } | discord::Error::Unavailable { .. } => {
+                self.retryable = true;
+            }
+        }
+    }
+}

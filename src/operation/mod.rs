@@ -1,0 +1,146 @@
+//! What can be asked: one file for each operation, and one row for each in [`TABLE`].
+//!
+//! An operation knows neither how it was called nor how its answer is spelled: no socket, no
+//! header, no JSON-RPC code. Every surface walks the table.
+
+mod body;
+mod error;
+mod health;
+mod params;
+mod send_message;
+
+use std::{future::Future, pin::Pin, sync::Arc};
+
+use schemars::{JsonSchema, Schema, schema_for};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::value::{RawValue, to_raw_value};
+use tokio::time::Instant;
+
+pub use self::{
+    error::{Details, Error},
+    params::Params,
+};
+use crate::{
+    discord::{self, Discord, Exit, Token},
+    metrics::Metrics,
+};
+
+/// Something that can be asked. Its type is its params; its docs are the manual on every surface.
+pub trait Operation: DeserializeOwned + JsonSchema + Send + 'static {
+    /// Its name, as callers write it.
+    const NAME: &'static str;
+    /// What it does to Discord.
+    const EFFECT: Effect;
+    /// Params that may also come by position, in this order, behind the token if it takes one.
+    const POSITIONS: &'static [&'static str];
+    /// What it answers.
+    type Reply: Serialize + JsonSchema;
+
+    /// Does it.
+    fn call(self, call: &Call) -> impl Future<Output = Result<Self::Reply, Error>> + Send;
+}
+
+/// What an operation does to Discord.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Nothing: it is answered from what the process knows, and takes no token.
+    Local,
+    /// It changes something, and is carried out to its end even if nobody waits for it.
+    Posts,
+    /// It only looks, and ends when nobody waits for it.
+    Reads,
+}
+
+/// Every operation there is.
+pub const TABLE: &[Entry] = &[
+    Entry::of::<health::Health>(),
+    Entry::of::<send_message::SendMessage>(),
+];
+
+/// An operation as the surfaces see it.
+pub struct Entry {
+    /// Its name, as callers write it.
+    pub name: &'static str,
+    /// What it does to Discord.
+    pub effect: Effect,
+    /// Params that may also come by position, behind the token if it takes one.
+    pub positions: &'static [&'static str],
+    /// The JSON Schema of its params.
+    pub params: fn() -> Schema,
+    /// The JSON Schema of its reply.
+    pub reply: fn() -> Schema,
+    read: Read,
+}
+
+/// An operation whose params have been read, on its way to its reply in JSON.
+pub type Job = Pin<Box<dyn Future<Output = Result<Box<RawValue>, Error>> + Send>>;
+
+type Read = fn(Params<'_>, Call) -> Result<Job, Error>;
+
+impl Entry {
+    const fn of<O: Operation>() -> Self {
+        Self {
+            name: O::NAME,
+            effect: O::EFFECT,
+            positions: O::POSITIONS,
+            params: || schema_for!(O),
+            reply: || schema_for!(O::Reply),
+            read: read::<O>,
+        }
+    }
+
+    /// Whether a call needs a token.
+    #[must_use]
+    pub fn takes_token(&self) -> bool {
+        self.effect != Effect::Local
+    }
+
+    /// Reads the params; nothing is done until the job is awaited.
+    ///
+    /// # Errors
+    ///
+    /// When a param is missing, unknown or of another type.
+    pub fn read(&self, params: Params<'_>, call: Call) -> Result<Job, Error> {
+        (self.read)(params, call)
+    }
+}
+
+fn read<O: Operation>(params: Params<'_>, call: Call) -> Result<Job, Error> {
+    let operation: O = params.read()?;
+    Ok(Box::pin(async move {
+        let reply = operation.call(&call).await?;
+        Ok(to_raw_value(&reply).expect("a reply is a struct of texts, numbers and lists"))
+    }))
+}
+
+/// What the process has, handed in once at start.
+pub struct Hall {
+    /// The way out to Discord.
+    pub exit: Exit,
+    /// What the process counts.
+    pub metrics: Arc<Metrics>,
+    /// What stands behind the exit: `discord`, `sandbox` or a host.
+    pub upstream: String,
+}
+
+/// What a call has: its token, its time, and the process it runs in.
+pub struct Call {
+    /// The process.
+    pub hall: Arc<Hall>,
+    /// The bot that asks.
+    pub token: Option<Token>,
+    /// When its time is over.
+    pub deadline: Instant,
+}
+
+impl Call {
+    /// Makes the client of this call.
+    ///
+    /// # Errors
+    ///
+    /// When the call brought no token.
+    pub fn discord(&self) -> Result<Discord, Error> {
+        let token = self.token.clone().ok_or(Error::NoToken)?;
+        Ok(discord::connect(&self.hall.exit, token, self.deadline)?)
+    }
+}

@@ -1,0 +1,107 @@
+//! Whom a message mentions: what its text names and `allowed_mentions` lets through.
+//!
+//! See <https://discord.com/developers/docs/resources/message#allowed-mentions-object>.
+
+use twilight_model::id::Id;
+use twilight_model::id::marker::{RoleMarker, UserMarker};
+
+use super::super::error::FormErrors;
+use super::super::form::Field;
+use super::super::users::User;
+use super::super::world::World;
+
+/// Most users, and most roles, that can be named one by one.
+const MAX_IDS: usize = 100;
+
+/// What `allowed_mentions` permits; without it, everything.
+pub(super) struct Allowed {
+    everyone: bool,
+    every_user: bool,
+    users: Vec<Id<UserMarker>>,
+    replied_user: bool,
+}
+
+impl Allowed {
+    /// Reads the field `allowed_mentions`.
+    pub(super) fn read(field: &Field<'_>, errors: &mut FormErrors) -> Self {
+        if !field.is_object(errors) {
+            return Self {
+                everyone: true,
+                every_user: true,
+                users: Vec::new(),
+                replied_user: true,
+            };
+        }
+        let parse: Vec<String> = field
+            .key("parse")
+            .items(3, errors)
+            .iter()
+            .filter_map(|kind| read_kind(kind, errors))
+            .collect();
+        let users = field.key("users").items(MAX_IDS, errors);
+        let users: Vec<_> = users.iter().filter_map(|id| id.snowflake(errors)).collect();
+        let roles = field.key("roles").items(MAX_IDS, errors);
+        let roles: Vec<Id<RoleMarker>> =
+            roles.iter().filter_map(|id| id.snowflake(errors)).collect();
+        let parses = |kind: &str| parse.iter().any(|parsed| parsed == kind);
+        for (kind, is_listed) in [("users", !users.is_empty()), ("roles", !roles.is_empty())] {
+            if is_listed && parses(kind) {
+                let message =
+                    format!("parse:[\"{kind}\"] and {kind}: [ids...] are mutually exclusive.");
+                let code = "MESSAGE_ALLOWED_MENTIONS_PARSE_EXCLUSIVE";
+                field.refuse(code, &message, errors);
+            }
+        }
+        Self {
+            everyone: parses("everyone"),
+            every_user: parses("users"),
+            users,
+            replied_user: field.key("replied_user").boolean(errors).unwrap_or(false),
+        }
+    }
+
+    /// Finds whom this text mentions. `replied` is the author of the message it answers.
+    pub(super) fn resolve(self, content: &str, replied: Option<User>, world: &World) -> Mentions {
+        let everyone =
+            self.everyone && (content.contains("@everyone") || content.contains("@here"));
+        let mut users: Vec<User> = replied
+            .into_iter()
+            .filter(|replied| self.replied_user || self.users.contains(&replied.id()))
+            .collect();
+        for id in named_users(content) {
+            if !self.every_user && !self.users.contains(&id) {
+                continue;
+            }
+            let is_new = |user: &User| users.iter().all(|known| known.id() != user.id());
+            if let Some(user) = world.user(id).filter(is_new) {
+                users.push(user);
+            }
+        }
+        Mentions { everyone, users }
+    }
+}
+
+/// Whom a message mentions.
+pub(super) struct Mentions {
+    /// Whether it mentions everyone.
+    pub(super) everyone: bool,
+    /// The users it mentions, each once.
+    pub(super) users: Vec<User>,
+}
+
+fn read_kind(field: &Field<'_>, errors: &mut FormErrors) -> Option<String> {
+    let kind = field.text(usize::MAX, errors)?;
+    if !["everyone", "roles", "users"].contains(&kind.as_ref()) {
+        let message = "Value must be one of ('users', 'roles', 'everyone').";
+        field.refuse("BASE_TYPE_CHOICES", message, errors);
+    }
+    Some(kind.into_owned())
+}
+
+/// Gives the ids in `<@1>` and `<@!1>`.
+fn named_users(content: &str) -> impl Iterator<Item = Id<UserMarker>> {
+    content.split("<@").skip(1).filter_map(|rest| {
+        let (id, _) = rest.split_once('>')?;
+        id.strip_prefix('!').unwrap_or(id).parse().ok()
+    })
+}

@@ -1,0 +1,243 @@
+//! A JSON-RPC document: one call or a batch of them, and the answer to it.
+//!
+//! The envelope is read here because jsonrpsee's ids are only texts, null and numbers of 64 bits,
+//! while JSON-RPC takes any number: an id is kept as it was sent. Batches, notifications and every
+//! error of <https://www.jsonrpc.org/specification> are decided here too.
+
+use std::borrow::Cow;
+
+use futures_util::{StreamExt, stream};
+use jsonrpsee::{
+    ConnectionId, Extensions, MethodCallback, MethodResponse,
+    types::{
+        ErrorObject, Id, Params as RpcParams,
+        error::{INVALID_REQUEST_CODE, METHOD_NOT_FOUND_CODE, PARSE_ERROR_CODE},
+    },
+};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+use super::{Caller, Rpc, rpc::error_object};
+use crate::operation::Error;
+
+/// How every answer begins; jsonrpsee was given a null id, and the caller's takes its place.
+const HEAD: &str = r#"{"jsonrpc":"2.0","id":null,"#;
+/// Longest method name that is repeated in an error, in bytes.
+const MAX_METHOD_BYTES: usize = 64;
+
+/// One call as it was sent. A member that is null is there; one that is missing is not.
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    #[serde(borrow, default, deserialize_with = "present")]
+    jsonrpc: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    id: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    method: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    params: Option<&'a RawValue>,
+}
+
+/// A call that may be carried out. Without an id it is a notification.
+struct Request<'a> {
+    id: Option<&'a str>,
+    method: Cow<'a, str>,
+    params: Option<&'a str>,
+}
+
+/// What is wrong with a call, and the id to say it under.
+struct Refusal<'a> {
+    id: &'a str,
+    error: ErrorObject<'static>,
+}
+
+impl Rpc {
+    /// Answers a document; nothing where nothing is to be answered.
+    pub(super) async fn answer(&self, document: &[u8], caller: &Caller) -> Option<String> {
+        let text = match std::str::from_utf8(document) {
+            Ok(text) => text.trim_ascii(),
+            Err(_) => return Some(parse_error("it is not UTF-8")),
+        };
+        if !text.starts_with('[') {
+            return self.answer_one(text, caller).await;
+        }
+        let calls: Vec<&RawValue> = match serde_json::from_str(text) {
+            Ok(calls) => calls,
+            Err(err) => return Some(parse_error(&place(&err))),
+        };
+        let limit = self.shared.limits.batch;
+        if calls.is_empty() {
+            return Some(invalid_request("null", "a batch has at least one call"));
+        }
+        if calls.len() > limit {
+            let why = format!("a batch has at most {limit} calls, not {}", calls.len());
+            return Some(invalid_request("null", &why));
+        }
+        let answers = calls.iter().map(|call| self.answer_one(call.get(), caller));
+        let answers: Vec<_> = answers.collect();
+        let answers: Vec<String> = stream::iter(answers)
+            .buffered(self.shared.limits.calls_per_connection)
+            .filter_map(std::future::ready)
+            .collect()
+            .await;
+        (!answers.is_empty()).then(|| format!("[{}]", answers.join(",")))
+    }
+
+    /// Refuses a document that came when the daemon was already stopping.
+    pub(super) fn refuse(document: &[u8]) -> String {
+        let envelope: Option<Envelope<'_>> = serde_json::from_slice(document).ok();
+        let id = envelope.and_then(|it| it.id).map(RawValue::get);
+        let id = id.filter(|id| is_id(id)).unwrap_or("null");
+        under(id, error_object(&Error::Stopping))
+    }
+
+    async fn answer_one(&self, text: &str, caller: &Caller) -> Option<String> {
+        let request = match Request::read(text) {
+            Ok(request) => request,
+            Err(refusal) => return Some(under(refusal.id, refusal.error)),
+        };
+        let outcome = self.call(&request, caller).await;
+        request.id.map(|id| match outcome {
+            Ok(response) => with_id(response, id),
+            Err(error) => under(id, error),
+        })
+    }
+
+    async fn call(
+        &self,
+        request: &Request<'_>,
+        caller: &Caller,
+    ) -> Result<MethodResponse, ErrorObject<'static>> {
+        let mut extensions = Extensions::new();
+        extensions.insert(caller.clone());
+        let params = RpcParams::new(request.params);
+        match self.methods.method(&request.method) {
+            Some(MethodCallback::Async(callback)) => {
+                let params = params.into_owned();
+                let connection = ConnectionId::default();
+                Ok(callback(Id::Null, params, connection, usize::MAX, extensions).await)
+            }
+            Some(MethodCallback::Sync(callback)) => {
+                Ok(callback(Id::Null, params, usize::MAX, extensions))
+            }
+            Some(MethodCallback::Subscription(_) | MethodCallback::Unsubscription(_)) | None => {
+                Err(unknown_method(&request.method))
+            }
+        }
+    }
+}
+
+impl<'a> Request<'a> {
+    /// Reads one call, strictly: what is not a call of JSON-RPC 2.0 is refused.
+    fn read(text: &'a str) -> Result<Self, Refusal<'a>> {
+        let envelope: Envelope<'a> = serde_json::from_str(text).map_err(|err| Refusal {
+            id: "null",
+            error: if err.is_data() {
+                invalid("a call is an object, and names each member once")
+            } else {
+                unreadable(&place(&err))
+            },
+        })?;
+        let id = envelope.id.map(RawValue::get);
+        let known = id.filter(|id| is_id(id));
+        let refuse = |why| Refusal {
+            id: known.unwrap_or("null"),
+            error: invalid(why),
+        };
+        if id != known {
+            return Err(refuse("id is a string, a number or null"));
+        }
+        if envelope.jsonrpc.map(RawValue::get) != Some(r#""2.0""#) {
+            return Err(refuse("jsonrpc is \"2.0\""));
+        }
+        let method = envelope.method.map(RawValue::get);
+        let method = method.and_then(|method| serde_json::from_str::<Method<'a>>(method).ok());
+        let Some(Method(method)) = method else {
+            return Err(refuse("method is a string"));
+        };
+        let params = envelope.params.map(RawValue::get);
+        if params.is_some_and(|params| !params.starts_with(['{', '['])) {
+            return Err(refuse("params is an object or an array"));
+        }
+        Ok(Self { id, method, params })
+    }
+}
+
+/// The name of a method, borrowed where it has no escapes.
+#[derive(Deserialize)]
+struct Method<'a>(#[serde(borrow)] Cow<'a, str>);
+
+fn present<'de: 'a, 'a, D>(deserializer: D) -> Result<Option<&'a RawValue>, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    <&RawValue>::deserialize(deserializer).map(Some)
+}
+
+fn is_id(id: &str) -> bool {
+    id == "null" || id.starts_with(|c: char| matches!(c, '"' | '-' | '0'..='9'))
+}
+
+/// Puts the caller's id in the place of the one that jsonrpsee was given.
+fn with_id(response: MethodResponse, id: &str) -> String {
+    let json = response.into_json();
+    let rest = json.get().strip_prefix(HEAD);
+    let rest = rest.expect("a test holds how an answer begins");
+    format!(r#"{{"jsonrpc":"2.0","id":{id},{rest}"#)
+}
+
+fn under(id: &str, error: ErrorObject<'static>) -> String {
+    with_id(MethodResponse::error(Id::Null, error), id)
+}
+
+/// Answers bytes that are no JSON text, and why.
+pub(super) fn parse_error(why: &str) -> String {
+    under("null", unreadable(why))
+}
+
+/// Answers what is JSON and no call.
+pub(super) fn invalid_request(id: &str, why: &str) -> String {
+    under(id, invalid(why))
+}
+
+fn unreadable(why: &str) -> ErrorObject<'static> {
+    let message = format!("Parse error: {why}");
+    ErrorObject::owned(PARSE_ERROR_CODE, message, None::<()>)
+}
+
+fn invalid(why: &str) -> ErrorObject<'static> {
+    let message = format!("Invalid request: {why}");
+    ErrorObject::owned(INVALID_REQUEST_CODE, message, None::<()>)
+}
+
+fn unknown_method(name: &str) -> ErrorObject<'static> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '/');
+    let message = if name.len() <= MAX_METHOD_BYTES && name.chars().all(plain) {
+        format!("Method not found: {name}")
+    } else {
+        "Method not found".to_owned()
+    };
+    ErrorObject::owned(METHOD_NOT_FOUND_CODE, message, None::<()>)
+}
+
+/// Where JSON ends to be JSON; serde's sentence never holds what stands there.
+fn place(err: &serde_json::Error) -> String {
+    format!("not JSON at line {} column {}", err.line(), err.column())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jsonrpsee::ResponsePayload;
+
+    #[test]
+    fn the_callers_id_takes_the_place_of_ours() {
+        let payload = ResponsePayload::success("reply");
+        let response = MethodResponse::response(Id::Null, payload, usize::MAX);
+        let expected = r#"{"jsonrpc":"2.0","id":-1.5e3,"result":"reply"}"#;
+        assert_eq!(with_id(response, "-1.5e3"), expected);
+        let error = MethodResponse::error(Id::Null, invalid("why"));
+        let expected = r#"{"jsonrpc":"2.0","id":"x","error":{"code":-32600,"message":"Invalid request: why"}}"#;
+        assert_eq!(with_id(error, r#""x""#), expected);
+    }
+}

@@ -1,0 +1,136 @@
+//! HTTP/1.1: `POST /` is JSON-RPC, `GET /health` is the daemon's health.
+
+use std::{pin::pin, sync::Arc};
+
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    extract::{Request, State},
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Caller, Rpc,
+    document::{invalid_request, parse_error},
+};
+use crate::discord::Token;
+
+/// Most bytes of a request's head that are held, and of an answer that waits to be written.
+const MAX_BUFFER_BYTES: usize = 64 << 10;
+
+/// The pages there are.
+pub fn router(rpc: Arc<Rpc>) -> Router {
+    Router::new()
+        .route("/", post(call))
+        .route("/health", get(health))
+        .fallback(async || StatusCode::NOT_FOUND)
+        .with_state(rpc)
+}
+
+/// Serves one connection until the peer is done, or `stop` is cancelled and its call is answered.
+pub async fn serve<S>(stream: S, router: Router, rpc: Arc<Rpc>, stop: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin,
+{
+    let service = TowerToHyperService::new(router);
+    let mut connection = pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(rpc.shared.limits.header_timeout)
+            .max_buf_size(MAX_BUFFER_BYTES)
+            .half_close(true)
+            .serve_connection(TokioIo::new(stream), service)
+    );
+    let served = tokio::select! {
+        served = connection.as_mut() => served,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(err) = served {
+        tracing::debug!(%err, "an HTTP connection ended early");
+    }
+}
+
+async fn call(State(rpc): State<Arc<Rpc>>, request: Request) -> Response {
+    let (head, body) = request.into_parts();
+    if head.headers.contains_key(header::ORIGIN) {
+        let why = invalid_request("null", "calls from web pages are not taken");
+        return json(StatusCode::FORBIDDEN, why);
+    }
+    if !is_json(&head.headers) {
+        let why = invalid_request("null", "the content-type is application/json");
+        return json(StatusCode::UNSUPPORTED_MEDIA_TYPE, why);
+    }
+    let body = match read(&rpc, body).await {
+        Ok(body) => body,
+        Err(refused) => return refused,
+    };
+    let caller = Caller {
+        token: token(&head.headers),
+    };
+    match rpc.answer(&body, &caller).await {
+        Some(answer) => json(StatusCode::OK, answer),
+        None => StatusCode::NO_CONTENT.into_response(),
+    }
+}
+
+async fn health(State(rpc): State<Arc<Rpc>>) -> Response {
+    match rpc.local("health").await {
+        Some(health) => json(StatusCode::OK, String::from(Box::<str>::from(health))),
+        None => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+/// Reads a body whole, within its limit and its time.
+async fn read(rpc: &Rpc, body: Body) -> Result<bytes::Bytes, Response> {
+    let limits = &rpc.shared.limits;
+    let max = limits.request_bytes.bytes();
+    match timeout(limits.body_timeout, to_bytes(body, max)).await {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(_)) => {
+            let why = format!("the body is longer than {max} bytes, or was cut");
+            Err(json(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                invalid_request("null", &why),
+            ))
+        }
+        Err(_) => {
+            let why = parse_error("the rest of the body did not come in time");
+            Err(json(StatusCode::REQUEST_TIMEOUT, why))
+        }
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|it| it.to_str().ok());
+    let essence = kind
+        .and_then(|kind| kind.split(';').next())
+        .unwrap_or_default();
+    essence.trim().eq_ignore_ascii_case("application/json")
+}
+
+/// The token in the `Authorization` header, if there is one.
+fn token(headers: &HeaderMap) -> Option<Result<Token, crate::discord::InvalidToken>> {
+    let header = headers.get(header::AUTHORIZATION)?;
+    Some(Token::parse(&String::from_utf8_lossy(header.as_bytes())))
+}
+
+fn json(status: StatusCode, body: String) -> Response {
+    (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+}

@@ -1,0 +1,18 @@
+//! How calls come and how they are spelled: raw JSON texts and HTTP, both speaking JSON-RPC.
+//!
+//! It must not talk to Discord: it reads a call, hands it to the table, and writes the answer.
+
+mod document;
+pub mod http;
+pub mod lines;
+mod rpc;
+
+pub use self::rpc::Rpc;
+use crate::discord::{InvalidToken, Token};
+
+/// Who asks, as far as the connection or the request tells.
+#[derive(Clone, Debug, Default)]
+pub struct Caller {
+    /// The token of the request's `Authorization` header, for calls that bring none of their own.
+    pub token: Option<Result<Token, InvalidToken>>,
+}

@@ -1,0 +1,212 @@
+//! JSON-RPC 2.0: the methods in jsonrpsee's registry, and the codes of their errors.
+//!
+//! jsonrpsee is the registry and the types here, not the transport; the documents around the calls
+//! are read in `document`.
+
+use std::{borrow::Cow, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use futures_util::FutureExt;
+use jsonrpsee::{
+    Extensions, ResponsePayload, RpcModule,
+    types::{
+        ErrorObject, Params as RpcParams,
+        error::{INTERNAL_ERROR_CODE, INVALID_PARAMS_CODE},
+    },
+};
+use serde_json::value::RawValue;
+use tokio::{sync::Semaphore, time::Instant};
+use tokio_util::task::TaskTracker;
+
+use super::Caller;
+use crate::{
+    config::Limits,
+    discord::{self, Delivered, Token},
+    operation::{Call, Effect, Entry, Error, Hall, Job, Params, TABLE},
+};
+
+/// Every method, ready to be called.
+pub struct Rpc {
+    pub(super) methods: RpcModule<Shared>,
+    pub(super) shared: Arc<Shared>,
+}
+
+/// What every call of every surface shares.
+pub(super) struct Shared {
+    pub(super) hall: Arc<Hall>,
+    pub(super) limits: Limits,
+    places: Semaphore,
+    tracker: TaskTracker,
+}
+
+type Payload = ResponsePayload<'static, Box<RawValue>>;
+
+impl Rpc {
+    /// Registers every operation of the table. Calls that change something run on `tracker`.
+    ///
+    /// # Panics
+    ///
+    /// When two operations have the same name.
+    #[must_use]
+    pub fn new(hall: Arc<Hall>, limits: Limits, tracker: TaskTracker) -> Self {
+        let shared = Arc::new(Shared {
+            hall,
+            places: Semaphore::new(limits.calls),
+            limits,
+            tracker,
+        });
+        let mut methods = RpcModule::from_arc(Arc::clone(&shared));
+        for entry in TABLE {
+            let positions = positions(entry);
+            methods
+                .register_async_method(entry.name, move |params, shared, extensions| {
+                    let read = shared.begin(entry, &positions, &params, &extensions);
+                    async move {
+                        match read {
+                            Ok(job) => payload(shared.finish(entry, job).await),
+                            Err(error) => payload(Err(error)),
+                        }
+                    }
+                })
+                .expect("a test holds the names unique");
+        }
+        Self { methods, shared }
+    }
+
+    /// Answers an operation that needs neither params nor a token, outside of JSON-RPC.
+    pub(super) async fn local(&self, name: &str) -> Option<Box<RawValue>> {
+        let entry = TABLE.iter().find(|entry| entry.name == name)?;
+        let call = self.shared.call(None, self.shared.limits.call_timeout);
+        let job = entry.read(Params::default(), call).ok()?;
+        job.await.ok()
+    }
+}
+
+impl Shared {
+    /// Reads the params of a call: its token and its time, and then its own.
+    fn begin(
+        &self,
+        entry: &Entry,
+        positions: &[&'static str],
+        params: &RpcParams<'static>,
+        extensions: &Extensions,
+    ) -> Result<Job, Error> {
+        let mut params = match params.as_str() {
+            None => Params::default(),
+            Some(json) => Params::parse(json, positions)?,
+        };
+        if !entry.takes_token() {
+            let call = self.call(None, self.limits.call_timeout);
+            return entry.read(params, call);
+        }
+        let token = match params.take::<Cow<'_, str>>("discord_token")? {
+            Some(text) => Some(Token::parse(&text)?),
+            None => extensions
+                .get::<Caller>()
+                .and_then(|caller| caller.token.clone())
+                .transpose()?,
+        };
+        let timeout = self.timeout(params.take("timeout_ms")?)?;
+        entry.read(params, self.call(token, timeout))
+    }
+
+    /// Runs a call. One that changes something goes on when nobody waits for it any more.
+    async fn finish(self: Arc<Self>, entry: &Entry, job: Job) -> Result<Box<RawValue>, Error> {
+        if !entry.takes_token() {
+            return unless_it_panics(job, Delivered::No).await;
+        }
+        let shared = Arc::clone(&self);
+        let counted = async move {
+            let Ok(_place) = shared.places.try_acquire() else {
+                let calls = shared.limits.calls;
+                return Err(Error::Busy { calls });
+            };
+            let _in_flight = shared.hall.metrics.begin_call();
+            job.await
+        };
+        match entry.effect {
+            Effect::Local | Effect::Reads => unless_it_panics(counted, Delivered::No).await,
+            Effect::Posts => {
+                let spawned = self
+                    .tracker
+                    .spawn(unless_it_panics(counted, Delivered::Unknown));
+                spawned.await.unwrap_or(Err(Error::Internal {
+                    delivered: Delivered::Unknown,
+                }))
+            }
+        }
+    }
+
+    fn call(&self, token: Option<Token>, timeout: Duration) -> Call {
+        Call {
+            hall: Arc::clone(&self.hall),
+            token,
+            deadline: Instant::now() + timeout,
+        }
+    }
+
+    fn timeout(&self, asked_ms: Option<u64>) -> Result<Duration, Error> {
+        let max = self.limits.call_timeout;
+        match asked_ms.map(Duration::from_millis) {
+            None => Ok(max),
+            Some(asked) if asked <= max && !asked.is_zero() => Ok(asked),
+            Some(_) => Err(Error::Param {
+                path: "timeout_ms".to_owned(),
+                wanted: format!("a number of milliseconds from 1 to {}", max.as_millis()),
+            }),
+        }
+    }
+}
+
+/// What may come by position: the token first, for a call that takes one.
+fn positions(entry: &Entry) -> Vec<&'static str> {
+    let token = entry.takes_token().then_some("discord_token");
+    token
+        .into_iter()
+        .chain(entry.positions.iter().copied())
+        .collect()
+}
+
+/// A panic costs one call.
+async fn unless_it_panics(
+    job: impl Future<Output = Result<Box<RawValue>, Error>>,
+    delivered: Delivered,
+) -> Result<Box<RawValue>, Error> {
+    let outcome = AssertUnwindSafe(job).catch_unwind().await;
+    outcome.unwrap_or(Err(Error::Internal { delivered }))
+}
+
+fn payload(outcome: Result<Box<RawValue>, Error>) -> Payload {
+    match outcome {
+        Ok(reply) => ResponsePayload::success(reply),
+        Err(error) => ResponsePayload::error(error_object(&error)),
+    }
+}
+
+/// Spells an error in JSON-RPC.
+pub(super) fn error_object(error: &Error) -> ErrorObject<'static> {
+    ErrorObject::owned(code(error), error.sentence(), Some(error.details()))
+}
+
+/// Gives the code of an error: the protocol's own where it is one, else an HTTP status.
+fn code(error: &Error) -> i32 {
+    match error {
+        Error::Busy { .. } | Error::Stopping => 503,
+        Error::Discord { error, .. } => match &**error {
+            discord::Error::BadAnswer { .. } => 502,
+            discord::Error::Build => INTERNAL_ERROR_CODE,
+            discord::Error::RateLimited { .. } => 429,
+            discord::Error::Refused(said) => match said.status {
+                status @ (401 | 403 | 404 | 413) => i32::from(status),
+                _ => 400,
+            },
+            discord::Error::TimedOut { .. } => 504,
+            discord::Error::Unavailable { .. } => 503,
+        },
+        Error::Internal { .. } => INTERNAL_ERROR_CODE,
+        Error::InvalidToken(_)
+        | Error::NoToken
+        | Error::Param { .. }
+        | Error::UnknownParam { .. } => INVALID_PARAMS_CODE,
+        Error::NonceReused { .. } => 409,
+    }
+}
