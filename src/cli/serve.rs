@@ -3,10 +3,6 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
-use figment::{
-    util::nest,
-    value::{Dict, Value},
-};
 use tokio::runtime;
 
 use super::Failure;
@@ -46,7 +42,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let Loaded {
         settings,
         unknown_variables,
-    } = Settings::load(args.config.as_deref(), &environment, args.flags())
+    } = Settings::load(args.config.as_deref(), &environment, &args.flags())
         .context(Failure::Config)?;
     log::start(&settings.log).context(Failure::Config)?;
     for name in unknown_variables {
@@ -105,32 +101,17 @@ async fn in_sandbox(mut settings: Settings, doors: Vec<listener::Door>) -> anyho
 }
 
 impl Args {
-    fn flags(&self) -> Dict {
+    /// The settings that flags give.
+    fn flags(&self) -> Vec<(&'static str, &str)> {
         let flags = [
             ("listen.unix", &self.unix),
             ("listen.tcp", &self.tcp),
             ("log.filter", &self.log),
         ];
-        let mut dict = Dict::new();
-        for (key, value) in flags {
-            if let Some(value) = value {
-                let nested = nest(key, Value::from(value.as_str()));
-                merge(&mut dict, nested.into_dict().unwrap_or_default());
-            }
-        }
-        dict
-    }
-}
-
-/// Puts `more` into `dict`, group by group.
-fn merge(dict: &mut Dict, more: Dict) {
-    for (group, values) in more {
-        match (dict.get_mut(&group), values) {
-            (Some(Value::Dict(_, known)), Value::Dict(_, values)) => known.extend(values),
-            (_, values) => {
-                dict.insert(group, values);
-            }
-        }
+        let given = flags.into_iter();
+        given
+            .filter_map(|(key, value)| Some((key, value.as_deref()?)))
+            .collect()
     }
 }
 

@@ -2,15 +2,13 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use anyhow::Context;
 use figment::{
     Figment, Metadata, Profile, Provider,
     providers::Serialized,
-    util::nest,
     value::{Dict, Map, Value},
 };
 
-use super::Settings;
+use super::{Settings, put};
 
 /// How the name of a setting's variable begins.
 const PREFIX: &str = "DISCORDD_";
@@ -46,10 +44,13 @@ impl Environment {
     }
 
     /// The settings among the variables, and the names that only look like settings.
-    pub(super) fn settings(&self) -> anyhow::Result<(Variables, Vec<String>)> {
+    pub(super) fn settings(&self) -> (Variables, Vec<String>) {
         let defaults = Figment::from(Serialized::defaults(Settings::default()));
-        let mut found = Figment::new();
+        let mut found = Dict::new();
         let mut unknown = Vec::new();
+        if let Some(filter) = self.get("RUST_LOG") {
+            put(&mut found, "log.filter", Value::from(filter));
+        }
         for (name, text) in &self.0 {
             let Some(key) = name.strip_prefix(PREFIX) else {
                 continue;
@@ -60,19 +61,10 @@ impl Environment {
             let key = key.to_lowercase().replace("__", ".");
             match defaults.find_value(&key) {
                 Err(_) | Ok(Value::Dict(..)) => unknown.push(name.clone()),
-                Ok(default) => {
-                    let value = of_the_same_kind(&default, text);
-                    let nested = nest(&key, value).into_dict().unwrap_or_default();
-                    found = found.merge(Serialized::defaults(nested));
-                }
+                Ok(default) => put(&mut found, &key, of_the_same_kind(&default, text)),
             }
         }
-        if let Some(filter) = self.get("RUST_LOG") {
-            let nested = nest("log.filter", Value::from(filter)).into_dict();
-            found = found.join(Serialized::defaults(nested.unwrap_or_default()));
-        }
-        let dict = found.extract().context("read the environment")?;
-        Ok((Variables(dict), unknown))
+        (Variables(found), unknown)
     }
 
     /// What other programs' variables say of things that no setting says.

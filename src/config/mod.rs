@@ -15,7 +15,8 @@ use anyhow::Context;
 use figment::{
     Figment,
     providers::{Format, Serialized, Toml},
-    value::Dict,
+    util::nest,
+    value::{Dict, Value},
 };
 use serde::{Deserialize, Serialize};
 
@@ -200,7 +201,7 @@ impl Settings {
     pub fn load(
         file: Option<&Path>,
         environment: &Environment,
-        flags: Dict,
+        flags: &[(&str, &str)],
     ) -> anyhow::Result<Loaded> {
         let mut figment = Figment::from(Serialized::defaults(Self::default()));
         if let Some(file) = file {
@@ -209,10 +210,14 @@ impl Settings {
         } else if Path::new(DEFAULT_FILE).is_file() {
             figment = figment.merge(Toml::file_exact(DEFAULT_FILE));
         }
-        let (variables, unknown_variables) = environment.settings()?;
+        let (variables, unknown_variables) = environment.settings();
+        let mut given = Dict::new();
+        for (key, text) in flags {
+            put(&mut given, key, Value::from(*text));
+        }
         let mut settings: Self = figment
             .merge(variables)
-            .merge(Serialized::defaults(flags))
+            .merge(Serialized::defaults(given))
             .extract()
             .map_err(|err| anyhow::anyhow!("{}", sentence(&err)))?;
         environment.fill_in(&mut settings);
@@ -265,6 +270,19 @@ impl Listen {
             format!("listen.tcp: {given:?} is no address of the form 127.0.0.1:9091")
         })?;
         Ok(Some(address))
+    }
+}
+
+/// Puts a value under a dotted key.
+fn put(dict: &mut Dict, key: &str, value: Value) {
+    let Some((group, rest)) = key.split_once('.') else {
+        dict.insert(key.to_owned(), value);
+        return;
+    };
+    if let Some(Value::Dict(_, inner)) = dict.get_mut(group) {
+        put(inner, rest, value);
+    } else {
+        dict.insert(group.to_owned(), nest(rest, value));
     }
 }
 

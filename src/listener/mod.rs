@@ -14,7 +14,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader},
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
     sync::Semaphore,
-    time::timeout,
+    time::{Instant, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -27,6 +27,10 @@ use crate::{
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 4096;
+/// How long the daemon, when it stops, waits for another connection that was already made.
+const QUEUE_PAUSE: Duration = Duration::from_millis(10);
+/// How long it goes on with that if they keep coming.
+const QUEUE_LIMIT: Duration = Duration::from_millis(100);
 /// How long accepting pauses when the process is out of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// The answer to bytes that begin no framing.
@@ -137,17 +141,22 @@ impl Reception {
         match door {
             Door::Tcp(listener) => {
                 let listener = TcpListener::from_std(listener)?;
-                self.receive(listener).await;
+                self.receive(&listener).await;
+                self.receive_queued(&listener).await;
             }
             Door::Unix(socket) => {
                 let listener = UnixListener::from_std(socket.listener()?)?;
-                self.receive(listener).await;
+                self.receive(&listener).await;
+                // From here on nobody finds the way to it.
+                drop(socket);
+                self.receive_queued(&listener).await;
             }
         }
         Ok(())
     }
 
-    async fn receive(&self, listener: impl Accept) {
+    /// Accepts until the daemon stops.
+    async fn receive(&self, listener: &impl Accept) {
         loop {
             let next = async {
                 let place = Arc::clone(&self.places).acquire_owned().await;
@@ -158,19 +167,38 @@ impl Reception {
                 () = self.stop.cancelled() => return,
             };
             match accepted {
-                Ok(stream) => {
-                    let served = self.clone().serve_connection(stream);
-                    self.tracker.spawn(async move {
-                        served.await;
-                        drop(place);
-                    });
-                }
+                Ok(stream) => self.begin(stream, place),
                 Err(err) => {
                     tracing::warn!(%err, "cannot accept a connection, pausing");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
         }
+    }
+
+    /// Accepts what waits in the kernel when the daemon stops: closing the door would reset it.
+    async fn receive_queued(&self, listener: &impl Accept) {
+        let last = Instant::now() + QUEUE_LIMIT;
+        while Instant::now() < last {
+            let place = Arc::clone(&self.places).try_acquire_owned();
+            match timeout(QUEUE_PAUSE, listener.accept()).await {
+                Ok(Ok(stream)) => self.begin(stream, place),
+                Ok(Err(_)) | Err(_) => return,
+            }
+        }
+    }
+
+    /// Serves a connection on a task of its own, which keeps its `place` as long.
+    fn begin<P: Send + 'static>(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        place: P,
+    ) {
+        let served = self.clone().serve_connection(stream);
+        self.tracker.spawn(async move {
+            served.await;
+            drop(place);
+        });
     }
 
     /// Looks at the first byte and gives the connection to the surface that it is for.
@@ -180,6 +208,8 @@ impl Reception {
     {
         let mut stream = BufReader::with_capacity(SNIFFED_BYTES, stream);
         let sniffed = tokio::select! {
+            // What has come already is looked at even when the daemon stops.
+            biased;
             sniffed = timeout(self.first_byte_timeout, sniff::sniff(&mut stream)) => sniffed,
             () = self.stop.cancelled() => return,
         };

@@ -178,7 +178,7 @@ fn wanted(sentence: &str) -> String {
         return "a valid value".to_owned();
     };
     let wanted = match wanted.split(" at line ").next().unwrap_or(wanted) {
-        "non zero u64 string" => "a snowflake, a positive number in decimal",
+        "non zero u64" | "non zero u64 string" => "a snowflake, a positive number in decimal",
         "u8" | "u16" | "u32" | "u64" => "a whole number that is not negative and not too large",
         wanted => wanted,
     };

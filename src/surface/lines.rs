@@ -6,7 +6,7 @@
 use std::{pin::Pin, sync::Arc};
 
 use bytes::{Buf, Bytes, BytesMut};
-use futures_util::{Stream, StreamExt, stream::FuturesUnordered};
+use futures_util::{FutureExt, Stream, StreamExt, stream::FuturesUnordered};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf},
     time::{Duration, Instant, timeout},
@@ -71,7 +71,8 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
         let mut alarm = Box::pin(tokio::time::sleep_until(self.deadline()));
         loop {
             self.begin_calls();
-            if !self.reading && self.under_way.is_empty() && self.unsent.is_empty() {
+            let done = self.under_way.is_empty() && self.unsent.is_empty();
+            if done && (!self.reading || self.stopping) {
                 return self.say_goodbye().await;
             }
             let may_read = self.reading && self.has_room();
@@ -92,6 +93,7 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
                 }
                 () = stop.cancelled(), if !self.stopping => {
                     self.stopping = true;
+                    self.read_what_has_come();
                     continue;
                 }
                 () = alarm.as_mut() => {
@@ -111,16 +113,25 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
         while self.has_room() {
             match self.framer.next_text() {
                 Some(text) => self.take_text(text),
-                None if self.stopping => {
-                    self.reading = false;
-                    break;
-                }
                 None => break,
             }
             self.text_began = None;
         }
         if self.text_began.is_none() && self.framer.in_text() {
             self.text_began = Some(Instant::now());
+        }
+    }
+
+    /// Reads what the peer sent before the daemon stopped, so that it is refused and not dropped.
+    fn read_what_has_come(&mut self) {
+        while self.reading && self.has_room() {
+            self.framer.buffer().reserve(READ_BYTES);
+            let read = self.reader.read_buf(self.framer.buffer());
+            match read.now_or_never() {
+                Some(Ok(0)) => self.end_of_input(),
+                Some(Ok(_)) => self.begin_calls(),
+                Some(Err(_)) | None => return,
+            }
         }
     }
 

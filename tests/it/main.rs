@@ -3,8 +3,14 @@
     clippy::unwrap_used,
     reason = "a test, or what it is made of, ends where it went wrong"
 )]
+#![cfg(feature = "sandbox")]
 
+mod doors;
+mod far_side;
 mod sandbox;
 mod sandbox_history;
 mod sandbox_messages;
+mod send_message;
+mod start_stop;
 mod support;
+mod tls;

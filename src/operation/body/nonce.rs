@@ -3,7 +3,10 @@
 use std::fmt;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{self, Visitor},
+};
 
 use super::{Error, check_chars};
 
@@ -12,11 +15,8 @@ use super::{Error, check_chars};
 const MAX_CHARS: usize = 25;
 
 /// A caller's idempotency key.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(
-    untagged,
-    expecting = "a text of at most 25 characters or an integer of 64 bits"
-)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(untagged)]
 pub(in crate::operation) enum Nonce {
     /// A number, sent as one.
     Number(i64),
@@ -41,6 +41,38 @@ impl Nonce {
             }),
             Self::Text(text) => check_chars("nonce", Some(text), MAX_CHARS).map(drop),
         }
+    }
+}
+
+impl<'de> Deserialize<'de> for Nonce {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+
+        impl Visitor<'_> for Either {
+            type Value = Nonce;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text of at most 25 characters or an integer of 64 bits")
+            }
+
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Nonce, E> {
+                Ok(Nonce::Number(number))
+            }
+
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Nonce, E> {
+                let unexpected = de::Unexpected::Unsigned(number);
+                let number = i64::try_from(number);
+                number
+                    .map(Nonce::Number)
+                    .map_err(|_| E::invalid_value(unexpected, &self))
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Nonce, E> {
+                Ok(Nonce::Text(text.to_owned()))
+            }
+        }
+
+        deserializer.deserialize_any(Either)
     }
 }
 

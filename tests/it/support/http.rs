@@ -43,7 +43,7 @@ impl Client {
         (Self::over(stream), agreed)
     }
 
-    fn over(stream: impl Stream + 'static) -> Self {
+    pub(crate) fn over(stream: impl Stream + 'static) -> Self {
         Self {
             reader: BufReader::new(Box::new(stream)),
         }

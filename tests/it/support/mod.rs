@@ -1,4 +1,7 @@
-//! What tests are made of.
+//! What the tests stand on: the processes, the clients, and stand-ins for what is not Discord.
 
+pub(crate) mod daemon;
 pub(crate) mod http;
+pub(crate) mod lines;
 pub(crate) mod sandbox;
+pub(crate) mod upstream;

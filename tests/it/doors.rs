@@ -1,0 +1,357 @@
+//! The doors: what is told apart at them, and how calls come and go on a connection.
+
+use std::{io::Write as _, os::unix::net::UnixStream, time::Duration};
+
+use serde_json::{Value, json};
+
+use crate::support::{
+    daemon::Daemon,
+    http::Client,
+    lines::Lines,
+    upstream::{Upstream, http},
+};
+
+/// Nobody is asked anything in these tests.
+const NOWHERE: &str = "http://127.0.0.1:9";
+
+fn health(id: &Value) -> Value {
+    json!({"jsonrpc": "2.0", "id": id, "method": "health"})
+}
+
+/// Holds what each of `answers` says: a result, or the code of its error, under its id.
+fn assert_answers(answers: &[Value], expected: &[(Value, Option<i32>)], about: &str) {
+    let found: Vec<(Value, Option<i32>)> = answers
+        .iter()
+        .map(|answer| {
+            assert_eq!(answer["jsonrpc"], "2.0");
+            let code = answer["error"]["code"].as_i64();
+            assert_eq!(
+                code.is_none(),
+                answer["result"]["status"] == "healthy",
+                "{answer}"
+            );
+            (
+                answer["id"].clone(),
+                code.map(|it| i32::try_from(it).unwrap()),
+            )
+        })
+        .collect();
+    assert_eq!(found, expected, "for {about}");
+}
+
+#[test]
+fn raw_texts_are_taken_however_they_are_laid_out() {
+    let daemon = Daemon::start(NOWHERE, &[]);
+    let ok = |id: i32| (json!(id), None);
+    let one = health(&json!(1)).to_string();
+    let two = health(&json!(2)).to_string();
+    let pretty = serde_json::to_string_pretty(&health(&json!(3))).unwrap();
+    for (input, expected) in [
+        (format!("{one}\n{two}\n"), vec![ok(1), ok(2)]),
+        (format!("{one}{two}"), vec![ok(1), ok(2)]),
+        (format!("\n \t{one}"), vec![ok(1)]),
+        (format!("{pretty}\n{one}"), vec![ok(3), ok(1)]),
+        (format!("{one}\r\n{two}\r\n"), vec![ok(1), ok(2)]),
+    ] {
+        let answers = daemon.lines().exchange(input.as_bytes());
+        assert_answers(&answers, &expected, &input);
+        let answers = Lines::tcp(daemon.tcp).exchange(input.as_bytes());
+        assert_answers(&answers, &expected, &input);
+    }
+}
+
+#[test]
+fn what_is_no_call_is_answered_as_the_specification_says() {
+    let daemon = Daemon::start(NOWHERE, &[]);
+    let err = |code: i32| (Value::Null, Some(code));
+    let one = health(&json!("a"));
+    let ok = (json!("a"), None);
+    for (input, expected) in [
+        (
+            r#"{"jsonrpc":"2.0","method":"foobar","params":"bar","baz]"#.to_owned(),
+            vec![err(-32700)],
+        ),
+        (
+            r#"{"jsonrpc": "2.0", "method": 1, "params": "bar"}"#.to_owned(),
+            vec![err(-32600)],
+        ),
+        ("[]".to_owned(), vec![err(-32600)]),
+        (
+            format!("{one} hello\n{one}"),
+            vec![ok.clone(), err(-32700), ok.clone()],
+        ),
+        (format!("{{\"a\":\"b\n{one}"), vec![err(-32700), ok.clone()]),
+        (
+            format!("{one}12\n{one}"),
+            vec![ok.clone(), err(-32600), ok.clone()],
+        ),
+        (format!("{{\"a\":1}}{one}"), vec![err(-32600), ok.clone()]),
+        (
+            format!("{one}{}", "[".repeat(200)),
+            vec![ok.clone(), err(-32700)],
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":[1],"method":"health"}"#.to_owned(),
+            vec![err(-32600)],
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":4,"method":"health","params":1}"#.to_owned(),
+            vec![(json!(4), Some(-32600))],
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":5,"method":"nothing"}"#.to_owned(),
+            vec![(json!(5), Some(-32601))],
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":6,"method":"health","params":{"x":1}}"#.to_owned(),
+            vec![(json!(6), Some(-32602))],
+        ),
+        (
+            r#"{"jsonrpc":"1.0","id":7,"method":"health"}"#.to_owned(),
+            vec![(json!(7), Some(-32600))],
+        ),
+    ] {
+        let mut answers = daemon.lines().exchange(input.as_bytes());
+        // Answers come as they are ready; those of one text keep their order.
+        answers.sort_by_key(|answer| expected.iter().position(|it| it.0 == answer["id"]));
+        let mut expected = expected;
+        expected.sort_by_key(|it| expected_order(it, &answers));
+        assert_answers(&answers, &expected, &input);
+    }
+}
+
+fn expected_order(expected: &(Value, Option<i32>), answers: &[Value]) -> Option<usize> {
+    answers.iter().position(|answer| answer["id"] == expected.0)
+}
+
+#[test]
+fn ids_come_back_as_they_were_sent() {
+    let daemon = Daemon::start(NOWHERE, &[]);
+    for id in [
+        "1",
+        "-1",
+        "1.5",
+        "1e400",
+        "0",
+        r#""""#,
+        r#""a\"b""#,
+        "null",
+        "18446744073709551616",
+    ] {
+        let call = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"health"}}"#);
+        let mut stream = UnixStream::connect(&daemon.socket).unwrap();
+        stream.write_all(call.as_bytes()).unwrap();
+        let mut line = String::new();
+        std::io::BufRead::read_line(&mut std::io::BufReader::new(stream), &mut line).unwrap();
+        let head = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{"#);
+        assert!(line.starts_with(&head), "{line}");
+    }
+}
+
+#[test]
+fn a_batch_is_answered_in_one_text_and_a_notification_by_nothing() {
+    let daemon = Daemon::start(NOWHERE, &[]);
+    let notification = json!({"jsonrpc": "2.0", "method": "health"});
+    let batch = json!([health(&json!(1)), notification, health(&json!(2)), 3]);
+    let answers = daemon.lines().ask(&batch);
+    let expected = [
+        (json!(1), None),
+        (json!(2), None),
+        (Value::Null, Some(-32600)),
+    ];
+    assert_answers(answers.as_array().unwrap(), &expected, "a batch");
+    let silent = format!("{notification}{}", json!([notification, notification]));
+    assert_eq!(daemon.lines().exchange(silent.as_bytes()), [Value::Null; 0]);
+    let long = Value::from(vec![health(&json!(1)); 101]);
+    assert_answers(
+        &[daemon.lines().ask(&long)],
+        &[(Value::Null, Some(-32600))],
+        "a long batch",
+    );
+}
+
+#[test]
+fn many_calls_are_under_way_on_one_connection_and_answered_as_they_are_ready() {
+    // The first message is answered only when the last has come: none may wait for another.
+    let (all, count) = (16, std::sync::Arc::new(std::sync::Barrier::new(16)));
+    let upstream = Upstream::start(move |_, stream| {
+        count.wait();
+        let _ = stream.write_all(http("404 Not Found", "", "{}").as_bytes());
+    });
+    let daemon = Daemon::start(&upstream.base_url(), &[]);
+    let mut lines = daemon.lines();
+    for id in 0..all {
+        let call = json!({"jsonrpc": "2.0", "id": id, "method": "discord.sendMessage",
+            "params": ["t", "1", "hello"]});
+        lines.send(call.to_string().as_bytes());
+    }
+    assert_eq!(lines.ask(&health(&json!("quick")))["id"], "quick");
+    let mut ids: Vec<i64> = (0..all)
+        .map(|_| lines.read()["id"].as_i64().unwrap())
+        .collect();
+    ids.sort_unstable();
+    assert!(ids.into_iter().eq(0..all));
+}
+
+#[test]
+fn a_call_is_finished_and_answered_after_the_caller_half_closes() {
+    let upstream = Upstream::start(|_, stream| {
+        // Longer than a program needs that forgets the call when its input ends.
+        std::thread::park_timeout(Duration::from_millis(200));
+        let _ = stream.write_all(http("404 Not Found", "", "{}").as_bytes());
+    });
+    let daemon = Daemon::start(&upstream.base_url(), &[]);
+    let call = r#"{"jsonrpc":"2.0","id":1,"method":"discord.sendMessage","params":["t","1","x"]}"#;
+    for lines in [daemon.lines(), Lines::tcp(daemon.tcp)] {
+        let answers = lines.exchange(call.as_bytes());
+        assert_eq!(answers[0]["error"]["code"], 404, "{answers:?}");
+    }
+    let head = format!(
+        "POST / HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+         connection: close\r\ncontent-length: {}\r\n\r\n{call}",
+        call.len()
+    );
+    let mut stream = UnixStream::connect(&daemon.socket).unwrap();
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut answer = String::new();
+    std::io::Read::read_to_string(&mut stream, &mut answer).unwrap();
+    assert!(answer.contains(r#""code":404"#), "{answer}");
+}
+
+#[test]
+fn a_message_is_posted_although_its_caller_hangs_up() {
+    let (sender, posted) = std::sync::mpsc::channel();
+    let (hung_up, wait) = std::sync::mpsc::channel::<()>();
+    let (sender, wait) = (std::sync::Mutex::new(sender), std::sync::Mutex::new(wait));
+    let upstream = Upstream::start(move |_, stream| {
+        let body =
+            r#"{"id":"9","channel_id":"1","author":{"id":"2","username":"b"},"timestamp":"t"}"#;
+        wait.lock().unwrap().recv().unwrap();
+        let written = stream.write_all(http("200 OK", "", body).as_bytes());
+        let closed = std::io::Read::read(stream, &mut [0]);
+        sender
+            .lock()
+            .unwrap()
+            .send((written.is_ok(), closed.ok()))
+            .unwrap();
+    });
+    let daemon = Daemon::start(&upstream.base_url(), &[]);
+    let mut lines = daemon.lines();
+    lines.send(br#"{"jsonrpc":"2.0","method":"discord.sendMessage","params":["t","1","x"]}"#);
+    while upstream.connections() == 0 {
+        std::thread::yield_now();
+    }
+    drop(lines);
+    hung_up.send(()).unwrap();
+    // The answer was taken, and the connection closed in order.
+    assert_eq!(posted.recv().unwrap(), (true, Some(0)));
+}
+
+#[test]
+fn other_protocols_get_one_line_and_are_closed() {
+    let daemon = Daemon::start(NOWHERE, &[]);
+    for input in [
+        &b"\x16\x03\x01\x00\xa5\x01"[..],
+        b"hello\n",
+        b"\0\0\0",
+        b"\xff\xfe",
+    ] {
+        let answers = Lines::tcp(daemon.tcp).exchange(input);
+        assert_answers(&answers, &[(Value::Null, Some(-32700))], "nonsense");
+    }
+    assert_eq!(daemon.lines().exchange(b""), [Value::Null; 0]);
+    assert_eq!(daemon.lines().exchange(b" \n"), [Value::Null; 0]);
+}
+
+#[test]
+fn a_connection_that_sends_only_rubbish_is_closed() {
+    let daemon = Daemon::start(NOWHERE, &[]);
+    let mut lines = daemon.lines();
+    lines.send(format!("{}{}", health(&json!(1)), "rubbish\n".repeat(8)).as_bytes());
+    let answers = lines.rest();
+    assert_eq!(answers.len(), 9, "{answers:?}");
+}
+
+#[test]
+fn http_answers_with_statuses() {
+    let daemon = Daemon::start(NOWHERE, &[]);
+    let json = ("content-type", "application/json; charset=utf-8");
+    let call = health(&json!(1)).to_string();
+    let notification = r#"{"jsonrpc":"2.0","method":"health"}"#;
+    let long = format!("\"{}\"", "x".repeat(1 << 20));
+    for (method, path, headers, body, status) in [
+        ("POST", "/", vec![json], call.as_str(), 200),
+        ("POST", "/", vec![json], notification, 204),
+        ("POST", "/", vec![json], "{", 200),
+        ("POST", "/", vec![], &call, 415),
+        (
+            "POST",
+            "/",
+            vec![("content-type", "text/plain")],
+            &call,
+            415,
+        ),
+        (
+            "POST",
+            "/",
+            vec![json, ("origin", "http://example.org")],
+            &call,
+            403,
+        ),
+        ("POST", "/", vec![json], &long, 413),
+        ("GET", "/", vec![], "", 405),
+        ("GET", "/health", vec![], "", 200),
+        ("POST", "/health", vec![json], "", 405),
+        ("GET", "/elsewhere", vec![], "", 404),
+    ] {
+        for mut client in [daemon.http(), Client::plain(daemon.tcp)] {
+            let answer = client.send(method, path, &headers, body.as_bytes());
+            assert_eq!(answer.status, status, "{method} {path} {headers:?}");
+            let allow = answer.header("allow").is_some();
+            assert_eq!(allow, status == 405, "{method} {path}");
+        }
+    }
+    let mut client = daemon.http();
+    for _ in 0..3 {
+        let answer = client.send("GET", "/health", &[], b"").json();
+        assert_eq!(answer["status"], "healthy");
+        assert_eq!(answer["stateless"], true);
+        assert_eq!(answer["upstream"], "127.0.0.1");
+    }
+}
+
+#[test]
+fn a_client_that_does_not_read_is_not_read_from_and_costs_bounded_memory() {
+    let daemon = Daemon::start(NOWHERE, &[]);
+    let mut stream = UnixStream::connect(&daemon.socket).unwrap();
+    stream.set_nonblocking(true).unwrap();
+    let before = resident_kib(daemon.pid());
+    let calls = format!("{}\n", health(&json!(1))).repeat(1000);
+    let mut sent = 0;
+    // The daemon stops reading once its own answers wait; then the kernel's buffers fill up.
+    let mut full = 0;
+    while full < 200 && sent < 64 << 20 {
+        match stream.write(calls.as_bytes()) {
+            Ok(written) => (sent, full) = (sent + written, 0),
+            Err(_) => {
+                full += 1;
+                assert_eq!(daemon.call("health", &json!({}))["id"], 1);
+            }
+        }
+    }
+    assert!(sent < 64 << 20, "it went on reading: {sent} bytes");
+    let grown = resident_kib(daemon.pid()).saturating_sub(before);
+    assert!(grown < 16 << 10, "{grown} KiB for one connection");
+}
+
+fn resident_kib(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.unwrap()
+        .split_whitespace()
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap()
+}

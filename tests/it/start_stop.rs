@@ -1,0 +1,277 @@
+//! How the daemon starts, what it refuses to start with, and how it ends.
+
+use std::{
+    fs,
+    io::Write as _,
+    os::unix::{fs::PermissionsExt as _, net::UnixListener},
+    sync::{Mutex, mpsc},
+};
+
+use rustix::process::Signal;
+use serde_json::json;
+
+use crate::support::{
+    daemon::{Daemon, Folder, run},
+    upstream::{Upstream, http},
+};
+
+const NOWHERE: &str = "http://127.0.0.1:9";
+
+#[test]
+fn the_socket_has_its_mode_and_is_removed_at_the_end() {
+    let folder = Folder::new();
+    let socket = folder.join("s.sock");
+    let mode = |daemon: &Daemon| {
+        let permissions = fs::metadata(&daemon.socket).unwrap().permissions();
+        permissions.mode() & 0o777
+    };
+    let daemon = Daemon::at(&socket, NOWHERE, &[]);
+    assert_eq!(mode(&daemon), 0o660);
+    daemon.stop();
+    assert!(!socket.exists());
+    let daemon = Daemon::at(&socket, NOWHERE, &[("DISCORDD_LISTEN__UNIX_MODE", "0600")]);
+    assert_eq!(mode(&daemon), 0o600);
+}
+
+#[test]
+fn a_stale_socket_is_replaced_and_a_live_one_is_left_alone() {
+    let folder = Folder::new();
+    let socket = folder.join("s.sock");
+    drop(UnixListener::bind(&socket).unwrap());
+    let daemon = Daemon::at(&socket, NOWHERE, &[]);
+    let path = socket.to_str().unwrap();
+    let second = run(&["serve", "--unix", path, "--tcp", ""], &[]);
+    assert_eq!(second.status.code(), Some(69));
+    let complaint = String::from_utf8(second.stderr).unwrap();
+    assert!(
+        complaint.contains(path) && complaint.contains("in use"),
+        "{complaint}"
+    );
+    assert_eq!(
+        daemon.call("health", &json!({}))["result"]["status"],
+        "healthy"
+    );
+}
+
+#[test]
+fn a_socket_left_by_a_kill_is_replaced() {
+    let folder = Folder::new();
+    let socket = folder.join("s.sock");
+    let daemon = Daemon::at(&socket, NOWHERE, &[]);
+    daemon.signal(Signal::KILL);
+    daemon.wait();
+    assert!(socket.exists());
+    let daemon = Daemon::at(&socket, NOWHERE, &[]);
+    assert_eq!(
+        daemon.call("health", &json!({}))["result"]["status"],
+        "healthy"
+    );
+}
+
+#[test]
+fn what_cannot_start_ends_with_a_code_and_names_the_reason() {
+    let folder = Folder::new();
+    let file = folder.join("file");
+    fs::write(&file, "not a socket").unwrap();
+    let config = folder.join("config.toml");
+    fs::write(&config, "[limits]\ncal_timeout = \"8s\"\n").unwrap();
+    let (file, config) = (file.to_str().unwrap(), config.to_str().unwrap());
+    for (args, variables, code, reason) in [
+        (vec!["--no-such-flag"], vec![], 64, "--no-such-flag"),
+        (vec!["--unix", file, "--tcp", ""], vec![], 73, "no socket"),
+        (
+            vec!["--unix", "/nowhere/at/all/s.sock"],
+            vec![],
+            73,
+            "/nowhere/at/all/s.sock",
+        ),
+        (vec!["--unix", "", "--tcp", ""], vec![], 78, "no door"),
+        (
+            vec!["--unix", "", "--tcp", "0.0.0.0:0"],
+            vec![],
+            78,
+            "allow_insecure_tcp",
+        ),
+        (
+            vec!["--unix", "", "--tcp", "nonsense"],
+            vec![],
+            78,
+            "nonsense",
+        ),
+        (vec!["--config", config], vec![], 78, "cal_timeout"),
+        (vec!["--config", config], vec![], 78, config),
+        (
+            vec!["--config", "/nowhere.toml"],
+            vec![],
+            78,
+            "/nowhere.toml",
+        ),
+        (vec!["--log", "a=b=c"], vec![], 78, "log.filter"),
+        (
+            vec![],
+            vec![("DISCORDD_LIMITS__CALLS", "many")],
+            78,
+            "DISCORDD_LIMITS__CALLS",
+        ),
+        (
+            vec![],
+            vec![("DISCORDD_LIMITS__CALL_TIMEOUT", "8")],
+            78,
+            "\"8s\"",
+        ),
+        (
+            vec![],
+            vec![("DISCORDD_DISCORD__BASE_URL", "discord.com")],
+            78,
+            "https://discord.com",
+        ),
+        (
+            vec![],
+            vec![("DISCORDD_LIMITS__CALLS", "0")],
+            78,
+            "limits.calls",
+        ),
+    ] {
+        let args = [&["serve"], &args[..]].concat();
+        let output = run(&args, &variables);
+        let complaint = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(
+            output.status.code(),
+            Some(code),
+            "{args:?} {variables:?}: {complaint}"
+        );
+        assert!(
+            complaint.contains(reason),
+            "{args:?} {variables:?}: {complaint}"
+        );
+    }
+    assert_eq!(fs::read_to_string(file).unwrap(), "not a socket");
+}
+
+#[test]
+fn settings_come_from_file_environment_and_flags_in_that_order() {
+    let folder = Folder::new();
+    let config = folder.join("config.toml");
+    fs::write(&config, "[limits]\ncall_timeout = \"7s\"\ncalls = 3\n").unwrap();
+    let socket = folder.join("s.sock");
+    // Plain `discordd` is `discordd serve`; a flag is over the variable that Daemon::at gives.
+    let daemon = Daemon::at(
+        &socket,
+        NOWHERE,
+        &[
+            ("DISCORDD_LISTEN__UNIX", "/nowhere/s.sock"),
+            ("DISCORDD_LIMITS__CALL_TIMEOUT", "9s"),
+            ("DISCORDD_PORT", "tcp://10.0.0.1:9091"),
+            ("DISCORDD_LIMITS__NONSENSE", "1"),
+        ],
+    );
+    let params = json!({"discord_token": "t", "channel_id": 1, "content": "x", "timeout_ms": 9001});
+    let answer = daemon.call("discord.sendMessage", &params);
+    let message = answer["error"]["message"].as_str().unwrap();
+    assert!(message.ends_with("from 1 to 9000"), "{message}");
+    let log = daemon.stop();
+    let warned = |name: &str| {
+        log.lines()
+            .any(|it| it.contains("WARN") && it.contains(name))
+    };
+    assert!(warned("DISCORDD_LIMITS__NONSENSE"), "{log}");
+    assert!(!warned("DISCORDD_PORT"), "{log}");
+
+    let args = [
+        "--config",
+        config.to_str().unwrap(),
+        "--unix",
+        "",
+        "--tcp",
+        "127.0.0.1:0",
+    ];
+    let output = run(&args, &[("DISCORDD_LIMITS__BATCH", "0")]);
+    assert_eq!(output.status.code(), Some(78));
+}
+
+#[test]
+fn a_call_under_way_is_answered_when_the_daemon_is_told_to_stop() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let (arrived, arrival) = mpsc::channel();
+        let (go, gone) = mpsc::channel::<()>();
+        let (arrived, gone) = (Mutex::new(arrived), Mutex::new(gone));
+        let upstream = Upstream::start(move |_, stream| {
+            arrived.lock().unwrap().send(()).unwrap();
+            gone.lock().unwrap().recv().unwrap();
+            let _ = stream.write_all(http("404 Not Found", "", "{}").as_bytes());
+        });
+        let daemon = Daemon::start(&upstream.base_url(), &[]);
+        let mut lines = daemon.lines();
+        let call = json!({"jsonrpc": "2.0", "id": 1, "method": "discord.sendMessage",
+            "params": ["t", 1, "x"]});
+        lines.send(call.to_string().as_bytes());
+        arrival.recv().unwrap();
+        let idle = daemon.lines();
+        daemon.signal(signal);
+        // The idle connection is closed; the other one waits for its answer.
+        assert_eq!(idle.rest(), [json!(null); 0]);
+        assert!(!daemon.socket.exists());
+        go.send(()).unwrap();
+        let answers = lines.rest();
+        assert_eq!(answers.len(), 1);
+        assert_eq!(answers[0]["error"]["code"], 404);
+        let (status, log) = daemon.wait();
+        assert_eq!(status.code(), Some(0), "{log}");
+    }
+}
+
+#[test]
+fn a_second_signal_or_the_drain_timeout_ends_calls_that_hang() {
+    for (variables, signals) in [
+        (vec![("DISCORDD_LIMITS__DRAIN_TIMEOUT", "100ms")], 1),
+        (vec![], 2),
+    ] {
+        let (arrived, arrival) = mpsc::channel();
+        let arrived = Mutex::new(arrived);
+        let upstream = Upstream::start(move |_, stream| {
+            arrived.lock().unwrap().send(()).unwrap();
+            let _ = std::io::Read::read(stream, &mut [0]);
+        });
+        let daemon = Daemon::start(&upstream.base_url(), &variables);
+        let mut lines = daemon.lines();
+        lines.send(
+            br#"{"jsonrpc":"2.0","id":1,"method":"discord.sendMessage","params":["t",1,"x"]}"#,
+        );
+        arrival.recv().unwrap();
+        for _ in 0..signals {
+            daemon.signal(Signal::TERM);
+            daemon.wait_for_log("stopping");
+        }
+        let (status, log) = daemon.wait();
+        assert_eq!(status.code(), Some(0), "{log}");
+        assert!(log.contains("calls were cut"), "{log}");
+    }
+}
+
+#[test]
+fn a_call_that_comes_while_the_daemon_stops_is_refused() {
+    let (arrived, arrival) = mpsc::channel();
+    let (go, gone) = mpsc::channel::<()>();
+    let (arrived, gone) = (Mutex::new(arrived), Mutex::new(gone));
+    let upstream = Upstream::start(move |_, stream| {
+        arrived.lock().unwrap().send(()).unwrap();
+        gone.lock().unwrap().recv().unwrap();
+        let _ = stream.write_all(http("404 Not Found", "", "{}").as_bytes());
+    });
+    let daemon = Daemon::start(&upstream.base_url(), &[]);
+    let mut lines = daemon.lines();
+    let call = |id: i32| json!({"jsonrpc": "2.0", "id": id, "method": "discord.sendMessage", "params": ["t", 1, "x"]});
+    lines.send(call(1).to_string().as_bytes());
+    arrival.recv().unwrap();
+    daemon.signal(Signal::TERM);
+    daemon.wait_for_log("stopping");
+    let refused = lines.ask(&call(2));
+    assert_eq!(refused["id"], 2);
+    assert_eq!(refused["error"]["code"], 503);
+    assert_eq!(refused["error"]["data"]["delivered"], "no");
+    assert_eq!(refused["error"]["data"]["retryable"], true);
+    go.send(()).unwrap();
+    assert_eq!(lines.rest()[0]["id"], 1);
+    assert_eq!(daemon.wait().0.code(), Some(0));
+    assert_eq!(upstream.requests(), 1);
+}

@@ -1,0 +1,195 @@
+//! A daemon in a process of its own, with a socket and a port of its own.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    net::SocketAddr,
+    os::unix::net::UnixStream,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Output, Stdio},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
+    thread::JoinHandle,
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+
+use super::{
+    http::{Answer, Client},
+    lines::Lines,
+};
+
+/// A folder of its own, removed when this is dropped.
+pub(crate) struct Folder(PathBuf);
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("discordd-{}-{count}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    pub(crate) fn join(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A daemon that said it is ready; it is killed when this is dropped.
+pub(crate) struct Daemon {
+    child: Child,
+    log: Arc<Mutex<String>>,
+    reader: Option<JoinHandle<()>>,
+    pub(crate) socket: PathBuf,
+    pub(crate) tcp: SocketAddr,
+    _folder: Option<Folder>,
+}
+
+/// The program with an environment of its own and these arguments.
+pub(crate) fn discordd(args: &[&str], variables: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_discordd"));
+    command.env_clear().args(args).stdin(Stdio::null());
+    command.envs(variables.iter().copied());
+    command
+}
+
+/// Runs the program to its end.
+pub(crate) fn run(args: &[&str], variables: &[(&str, &str)]) -> Output {
+    discordd(args, variables).output().unwrap()
+}
+
+impl Daemon {
+    /// Starts one that takes `base_url` for Discord.
+    pub(crate) fn start(base_url: &str, variables: &[(&str, &str)]) -> Self {
+        let folder = Folder::new();
+        let mut daemon = Self::at(&folder.join("s.sock"), base_url, variables);
+        daemon._folder = Some(folder);
+        daemon
+    }
+
+    /// Starts one with its Unix socket at `socket`.
+    pub(crate) fn at(socket: &Path, base_url: &str, variables: &[(&str, &str)]) -> Self {
+        let unix = socket.to_str().unwrap();
+        let args = ["serve", "--unix", unix, "--tcp", "127.0.0.1:0"];
+        let mut child = discordd(&args, variables)
+            .env("DISCORDD_DISCORD__BASE_URL", base_url)
+            .env("DISCORDD_LOG__FORMAT", "json")
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        let mut log = String::new();
+        let mut tcp = None;
+        loop {
+            let from = log.len();
+            let read = stderr.read_line(&mut log).unwrap();
+            assert!(read > 0, "the daemon ended before it was ready: {log}");
+            let line: Value = serde_json::from_str(&log[from..]).unwrap();
+            if let Some(address) = line["address"]
+                .as_str()
+                .and_then(|it| it.strip_prefix("tcp:"))
+            {
+                tcp = Some(address.parse().unwrap());
+            }
+            if line["message"] == "ready" {
+                break;
+            }
+        }
+        let log = Arc::new(Mutex::new(log));
+        let reader = std::thread::spawn({
+            let log = Arc::clone(&log);
+            move || {
+                for line in stderr.lines() {
+                    let mut log = log.lock().unwrap();
+                    log.push_str(&line.unwrap());
+                    log.push('\n');
+                }
+            }
+        });
+        Self {
+            child,
+            log,
+            reader: Some(reader),
+            socket: socket.to_owned(),
+            tcp: tcp.unwrap(),
+            _folder: None,
+        }
+    }
+
+    /// Opens a raw connection to its Unix socket.
+    pub(crate) fn lines(&self) -> Lines {
+        Lines::unix(&self.socket)
+    }
+
+    /// Opens an HTTP connection to its Unix socket.
+    pub(crate) fn http(&self) -> Client {
+        Client::over(UnixStream::connect(&self.socket).unwrap())
+    }
+
+    /// Calls a method on a connection of its own.
+    pub(crate) fn call(&self, method: &str, params: &Value) -> Value {
+        let call = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+        self.lines().ask(&call)
+    }
+
+    /// Posts a body to `/` on an HTTP connection of its own.
+    pub(crate) fn post(&self, headers: &[(&str, &str)], body: &Value) -> Answer {
+        let mut all = vec![("content-type", "application/json")];
+        all.extend(headers);
+        self.http()
+            .send("POST", "/", &all, body.to_string().as_bytes())
+    }
+
+    /// The process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Waits until its log holds `text`.
+    pub(crate) fn wait_for_log(&self, text: &str) {
+        while !self.log.lock().unwrap().contains(text) {
+            std::thread::yield_now();
+        }
+    }
+
+    /// Waits for its end; gives its whole log with it.
+    pub(crate) fn wait(mut self) -> (ExitStatus, String) {
+        let status = self.child.wait().unwrap();
+        self.reader.take().unwrap().join().unwrap();
+        let log = self.log.lock().unwrap().clone();
+        (status, log)
+    }
+
+    /// Ends it with SIGTERM; gives its whole log.
+    pub(crate) fn stop(self) -> String {
+        self.signal(Signal::TERM);
+        let (status, log) = self.wait();
+        assert_eq!(status.code(), Some(0), "{log}");
+        log
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
