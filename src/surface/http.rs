@@ -1,4 +1,4 @@
-//! HTTP/1.1: `POST /` is JSON-RPC, `GET /health` is the daemon's health.
+//! HTTP/1.1: `POST /` is JSON-RPC, `GET /health` is the daemon's health, `GET /metrics` its figures.
 
 use std::{pin::pin, sync::Arc};
 
@@ -25,7 +25,7 @@ use super::{
     Caller, Rpc,
     document::{invalid_request, parse_error},
 };
-use crate::discord::Token;
+use crate::{discord::Token, metrics::CONTENT_TYPE};
 
 /// Most bytes of a request's head that are held, and of an answer that waits to be written.
 const MAX_BUFFER_BYTES: usize = 64 << 10;
@@ -35,6 +35,7 @@ pub fn router(rpc: Arc<Rpc>) -> Router {
     Router::new()
         .route("/", post(call))
         .route("/health", get(health))
+        .route("/metrics", get(metrics))
         .fallback(async || StatusCode::NOT_FOUND)
         .with_state(rpc)
 }
@@ -93,6 +94,11 @@ async fn health(State(rpc): State<Arc<Rpc>>) -> Response {
         Some(health) => json(StatusCode::OK, String::from(Box::<str>::from(health))),
         None => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
+}
+
+async fn metrics(State(rpc): State<Arc<Rpc>>) -> Response {
+    let text = rpc.shared.hall.metrics.text();
+    ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response()
 }
 
 /// Reads a body whole, within its limit and its time.

@@ -1,6 +1,6 @@
 //! The doors: what is told apart at them, and how calls come and go on a connection.
 
-use std::{io::Write as _, os::unix::net::UnixStream, time::Duration};
+use std::{io::Write as _, os::unix::net::UnixStream};
 
 use serde_json::{Value, json};
 
@@ -195,15 +195,26 @@ fn many_calls_are_under_way_on_one_connection_and_answered_as_they_are_ready() {
 
 #[test]
 fn a_call_is_finished_and_answered_after_the_caller_half_closes() {
-    let upstream = Upstream::start(|_, stream| {
-        // Longer than a program needs that forgets the call when its input ends.
-        std::thread::park_timeout(Duration::from_millis(200));
+    let (go, gone) = std::sync::mpsc::channel::<()>();
+    let gone = std::sync::Mutex::new(gone);
+    let upstream = Upstream::start(move |_, stream| {
+        gone.lock().unwrap().recv().unwrap();
         let _ = stream.write_all(http("404 Not Found", "", "{}").as_bytes());
     });
     let daemon = Daemon::start(&upstream.base_url(), &[]);
     let call = r#"{"jsonrpc":"2.0","id":1,"method":"discord.sendMessage","params":["t","1","x"]}"#;
-    for lines in [daemon.lines(), Lines::tcp(daemon.tcp)] {
-        let answers = lines.exchange(call.as_bytes());
+    // Answered only when the daemon has had every chance to see the end of the input.
+    let answer_later = || {
+        for _ in 0..20 {
+            daemon.call("health", &json!({}));
+        }
+        go.send(()).unwrap();
+    };
+    for mut lines in [daemon.lines(), Lines::tcp(daemon.tcp)] {
+        lines.send(call.as_bytes());
+        lines.end();
+        answer_later();
+        let answers = lines.rest();
         assert_eq!(answers[0]["error"]["code"], 404, "{answers:?}");
     }
     let head = format!(
@@ -214,6 +225,7 @@ fn a_call_is_finished_and_answered_after_the_caller_half_closes() {
     let mut stream = UnixStream::connect(&daemon.socket).unwrap();
     stream.write_all(head.as_bytes()).unwrap();
     stream.shutdown(std::net::Shutdown::Write).unwrap();
+    answer_later();
     let mut answer = String::new();
     std::io::Read::read_to_string(&mut stream, &mut answer).unwrap();
     assert!(answer.contains(r#""code":404"#), "{answer}");

@@ -7,10 +7,13 @@
 
 mod doors;
 mod far_side;
+mod growth;
 mod sandbox;
 mod sandbox_history;
 mod sandbox_messages;
+mod secrets;
 mod send_message;
 mod start_stop;
 mod support;
+mod tidy;
 mod tls;

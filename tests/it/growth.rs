@@ -1,0 +1,146 @@
+//! Many calls of many bots: each message once and under its own bot, and nothing left of a call.
+
+use std::{collections::HashMap, thread};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde_json::{Value, json};
+
+use crate::support::{daemon::Daemon, http::Client, lines::Lines, sandbox::SandboxProcess};
+
+/// Messages before the first look at the process, and all messages.
+const FIRST: u64 = 2_000;
+const ALL: u64 = 20_000;
+/// Connections of each framing.
+const CONNECTIONS: u64 = 4;
+/// Calls under way on one raw connection.
+const UNDER_WAY: usize = 16;
+/// The first of the bots' user ids.
+const FIRST_BOT: u64 = 1_300_000_000_000_000_000;
+
+/// The made-up token of the bot that sends the message with this number.
+fn token(number: u64) -> String {
+    let user = URL_SAFE_NO_PAD.encode((FIRST_BOT + number).to_string());
+    format!("{user}.Gabcde.{number:038}")
+}
+
+fn call(number: u64, channel: &str) -> Value {
+    json!({"jsonrpc": "2.0", "id": number, "method": "discord.sendMessage",
+        "params": {"discord_token": token(number), "channel_id": channel,
+            "content": number.to_string()}})
+}
+
+fn assert_sent(answer: &Value) {
+    let number = answer["id"].as_u64().unwrap();
+    let bot = (FIRST_BOT + number).to_string();
+    assert_eq!(answer["result"]["bot_id"], json!(bot), "{answer}");
+}
+
+/// Sends on one raw connection, several calls under way at once.
+fn send_lines(mut lines: Lines, numbers: impl Iterator<Item = u64>, channel: &str) {
+    let mut under_way = 0;
+    for number in numbers {
+        lines.send(call(number, channel).to_string().as_bytes());
+        under_way += 1;
+        if under_way == UNDER_WAY {
+            assert_sent(&lines.read());
+            under_way -= 1;
+        }
+    }
+    for _ in 0..under_way {
+        assert_sent(&lines.read());
+    }
+}
+
+/// Sends on one HTTP connection, one call after the other.
+fn send_http(mut client: Client, numbers: impl Iterator<Item = u64>, channel: &str) {
+    for number in numbers {
+        let body = call(number, channel).to_string();
+        let headers = [("content-type", "application/json")];
+        let answer = client.send("POST", "/", &headers, body.as_bytes());
+        assert_sent(&answer.json());
+    }
+}
+
+/// Sends the messages of a range over every framing and both doors at once.
+fn send_all(daemon: &Daemon, channel: &str, range: std::ops::Range<u64>) {
+    thread::scope(|scope| {
+        for lane in 0..2 * CONNECTIONS {
+            let width = usize::try_from(2 * CONNECTIONS).unwrap();
+            let numbers = (range.start + lane..range.end).step_by(width);
+            scope.spawn(move || match lane % 4 {
+                0 => send_lines(daemon.lines(), numbers, channel),
+                1 => send_lines(Lines::tcp(daemon.tcp), numbers, channel),
+                2 => send_http(daemon.http(), numbers, channel),
+                _ => send_http(Client::plain(daemon.tcp), numbers, channel),
+            });
+        }
+    });
+}
+
+/// The process's figures once no call is under way and what belonged to calls has gone.
+fn figures(daemon: &Daemon) -> HashMap<String, f64> {
+    let mut last = None;
+    loop {
+        let answer = daemon.http().send("GET", "/metrics", &[], b"");
+        let text = String::from_utf8(answer.body).unwrap();
+        let figures: HashMap<String, f64> = text
+            .lines()
+            .filter(|line| !line.starts_with('#'))
+            .map(|line| line.split_once(' ').unwrap())
+            .map(|(name, value)| (name.to_owned(), value.parse().unwrap()))
+            .collect();
+        let now = (
+            figures["discordd_runtime_tasks"].to_bits(),
+            figures["process_open_fds"].to_bits(),
+        );
+        // Connections are closed a moment after their last call; a leak stays.
+        if last.replace(now) == Some(now) && figures["discordd_calls_in_flight"] == 0.0 {
+            return figures;
+        }
+    }
+}
+
+#[test]
+fn twenty_thousand_messages_of_as_many_bots_arrive_once_and_leave_nothing() {
+    let history = (ALL + 1).to_string();
+    let sandbox = SandboxProcess::start(&["--any-token", "--history", &history]);
+    let daemon = Daemon::start(&format!("http://{}", sandbox.line.http), &[]);
+    let channel = sandbox.channel("general");
+    send_all(&daemon, channel, 0..FIRST);
+    let before = figures(&daemon);
+    send_all(&daemon, channel, FIRST..ALL);
+    let after = figures(&daemon);
+    for name in [
+        "discordd_runtime_tasks",
+        "process_open_fds",
+        "process_resident_memory_bytes",
+        "process_threads",
+    ] {
+        let (before, after) = (before[name], after[name]);
+        println!("{name}: {before} after {FIRST} messages, {after} after {ALL}");
+        assert!(
+            after <= before * 1.1,
+            "{name} grew from {before} to {after}"
+        );
+    }
+
+    let stats = sandbox.stats();
+    assert_eq!(
+        (stats.connections, stats.requests, stats.messages),
+        (ALL, ALL, ALL)
+    );
+    let messages = sandbox.messages("general");
+    let mut found: Vec<u64> = messages
+        .iter()
+        .map(|message| {
+            let number: u64 = message["content"].as_str().unwrap().parse().unwrap();
+            assert_eq!(
+                message["author"]["id"],
+                json!((FIRST_BOT + number).to_string())
+            );
+            number
+        })
+        .collect();
+    found.sort_unstable();
+    assert!(found.into_iter().eq(0..ALL));
+}

@@ -1,0 +1,222 @@
+//! The rules of the source that no lint keeps: layers, the table, sizes, and what the root holds.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use discordd::operation::{Effect, TABLE};
+use serde_json::Value;
+
+/// The rooms, top to bottom: a module names only those below it.
+const ROOMS: [&str; 12] = [
+    "cli",
+    "daemon",
+    "listener",
+    "surface",
+    "frame",
+    "operation",
+    "discord",
+    "sandbox",
+    "metrics",
+    "log",
+    "notify",
+    "config",
+];
+/// Longest file under `src`, in lines.
+const MAX_LINES: usize = 400;
+/// Files in `src/operation` that are no operation.
+const NO_OPERATION: [&str; 3] = ["error", "mod", "params"];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every Rust file under `folder`, with its text.
+fn sources(folder: &Path) -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(sources(&path));
+        } else if path.extension().is_some_and(|it| it == "rs") {
+            let text = fs::read_to_string(&path).unwrap();
+            found.push((path, text));
+        }
+    }
+    assert!(!found.is_empty(), "{}", folder.display());
+    found
+}
+
+/// The modules of the crate that a file names, in paths and in grouped imports.
+fn named_rooms(text: &str) -> BTreeSet<String> {
+    let mut named = BTreeSet::new();
+    for rest in text.split("crate::").skip(1) {
+        let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        let word = &rest[..end.unwrap_or(rest.len())];
+        if !word.is_empty() {
+            named.insert(word.to_owned());
+        } else if let Some(group) = rest.strip_prefix('{') {
+            named.extend(first_words(group));
+        }
+    }
+    named
+}
+
+/// The first word of each member of a group, up to its closing bracket.
+fn first_words(group: &str) -> Vec<String> {
+    let (mut depth, mut word, mut words) = (0, String::new(), Vec::new());
+    let mut at_start = true;
+    for c in group.chars() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth == 0 => break,
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                words.push(std::mem::take(&mut word));
+                at_start = true;
+            }
+            c if depth == 0 && at_start && (c.is_ascii_alphanumeric() || c == '_') => word.push(c),
+            c if depth == 0 && !c.is_whitespace() => at_start = false,
+            _ => {}
+        }
+    }
+    words.push(word);
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+#[test]
+fn grouped_imports_are_seen() {
+    let text = "use crate::{\n    config::{A, b::C},\n    log,\n};\nlet x = crate::frame::Y;";
+    let expected = ["config", "frame", "log"].map(str::to_owned);
+    assert_eq!(named_rooms(text), BTreeSet::from(expected));
+}
+
+#[test]
+fn a_module_names_only_modules_below_it() {
+    let src = root().join("src");
+    for (path, text) in sources(&src) {
+        let inside = path.strip_prefix(&src).unwrap();
+        let first = inside.iter().next().unwrap().to_str().unwrap();
+        let room = first.trim_end_matches(".rs");
+        if matches!(room, "lib" | "main") {
+            continue;
+        }
+        let place = |name: &str| ROOMS.iter().position(|it| *it == name);
+        let own = place(room).unwrap_or_else(|| panic!("{room} is no room"));
+        for named in named_rooms(&text) {
+            let below = place(&named).unwrap_or_else(|| panic!("{named} in {}", path.display()));
+            assert!(
+                below >= own,
+                "{} names {named}, which is above it",
+                path.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn the_map_lists_the_rooms_in_their_order() {
+    let map = fs::read_to_string(root().join("src/lib.rs")).unwrap();
+    let listed = map
+        .lines()
+        .filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
+    assert!(listed.eq(ROOMS));
+}
+
+#[test]
+fn files_are_short_and_begin_with_their_job() {
+    for (path, text) in sources(&root().join("src")) {
+        let lines = text.lines().count();
+        assert!(lines <= MAX_LINES, "{} has {lines} lines", path.display());
+        assert!(text.starts_with("//! "), "{} says no job", path.display());
+    }
+}
+
+#[test]
+fn every_operation_file_has_its_row() {
+    let folder = root().join("src/operation");
+    let table = fs::read_to_string(folder.join("mod.rs")).unwrap();
+    let mut files = 0;
+    for entry in fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        if path.is_dir() || NO_OPERATION.contains(&name) {
+            continue;
+        }
+        files += 1;
+        let row = format!("Entry::of::<{name}::");
+        assert!(table.contains(&row), "{name} has no row");
+    }
+    assert_eq!(files, TABLE.len());
+}
+
+#[test]
+fn names_are_unique_and_say_whether_discord_is_asked() {
+    let names: BTreeSet<&str> = TABLE.iter().map(|entry| entry.name).collect();
+    assert_eq!(names.len(), TABLE.len());
+    for entry in TABLE {
+        let asks = entry.name.starts_with("discord.");
+        assert_eq!(asks, entry.effect != Effect::Local, "{}", entry.name);
+    }
+}
+
+#[test]
+fn every_operation_param_and_reply_is_described() {
+    for entry in TABLE {
+        for (what, schema) in [("params", (entry.params)()), ("reply", (entry.reply)())] {
+            let schema = schema.to_value();
+            assert_described(&schema, &format!("{} {what}", entry.name));
+        }
+        let params = (entry.params)().to_value();
+        for name in entry.positions {
+            assert!(
+                params["properties"][name].is_object(),
+                "{}: {name}",
+                entry.name
+            );
+        }
+        assert_eq!(
+            params["additionalProperties"], false,
+            "{} takes anything",
+            entry.name
+        );
+    }
+}
+
+/// Holds that an object, its properties and those of its definitions have a description.
+fn assert_described(schema: &Value, about: &str) {
+    let definitions = schema["$defs"].as_object().into_iter().flatten();
+    let all = definitions.map(|(name, schema)| (format!("{about} {name}"), schema));
+    for (about, schema) in std::iter::once((about.to_owned(), schema)).chain(all) {
+        let listed = schema["oneOf"].is_array() || schema["anyOf"].is_array();
+        assert!(schema["description"].is_string() || listed, "{about}");
+        for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+            assert!(property["description"].is_string(), "{about}.{name}");
+        }
+    }
+}
+
+#[test]
+fn the_root_holds_what_it_should() {
+    let allowed = [
+        "Cargo.lock",
+        "Cargo.toml",
+        "LICENSE",
+        "README.md",
+        "config",
+        "src",
+        "systemd",
+        "target",
+        "tests",
+    ];
+    for entry in fs::read_dir(root()).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        assert!(
+            name.starts_with('.') || allowed.contains(&name.as_str()),
+            "{name}"
+        );
+    }
+}
