@@ -81,7 +81,8 @@ impl Metrics {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(Now(Arc::clone(self))));
         let mut text = String::new();
-        text::encode(&mut text, &registry).expect("a String takes any text");
+        // A String takes any text, so there is nothing to report.
+        let _ = text::encode(&mut text, &registry);
         text
     }
 }

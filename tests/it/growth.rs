@@ -117,7 +117,6 @@ fn twenty_thousand_messages_of_as_many_bots_arrive_once_and_leave_nothing() {
         "process_threads",
     ] {
         let (before, after) = (before[name], after[name]);
-        println!("{name}: {before} after {FIRST} messages, {after} after {ALL}");
         assert!(
             after <= before * 1.1,
             "{name} grew from {before} to {after}"

@@ -3,6 +3,10 @@
     clippy::unwrap_used,
     reason = "a test, or what it is made of, ends where it went wrong"
 )]
+#![allow(
+    clippy::too_many_lines,
+    reason = "a test is as long as its table of cases"
+)]
 #![cfg(feature = "sandbox")]
 
 mod doors;

@@ -53,7 +53,8 @@ pub(crate) struct Daemon {
     reader: Option<JoinHandle<()>>,
     pub(crate) socket: PathBuf,
     pub(crate) tcp: SocketAddr,
-    _folder: Option<Folder>,
+    /// Removed with the daemon, if it was made for it.
+    folder: Option<Folder>,
 }
 
 /// The program with an environment of its own and these arguments.
@@ -74,7 +75,7 @@ impl Daemon {
     pub(crate) fn start(base_url: &str, variables: &[(&str, &str)]) -> Self {
         let folder = Folder::new();
         let mut daemon = Self::at(&folder.join("s.sock"), base_url, variables);
-        daemon._folder = Some(folder);
+        daemon.folder = Some(folder);
         daemon
     }
 
@@ -124,7 +125,7 @@ impl Daemon {
             reader: Some(reader),
             socket: socket.to_owned(),
             tcp: tcp.unwrap(),
-            _folder: None,
+            folder: None,
         }
     }
 
@@ -191,5 +192,6 @@ impl Drop for Daemon {
         // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        drop(self.folder.take());
     }
 }
