@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 use tokio::{runtime, time::Instant};
 use twilight_http::{
     Client, Error as TwilightError, Response, api_error::ApiError, error::ErrorType,
+    request::Request, routing::Route,
 };
 
 use self::exit::Passage;
@@ -77,6 +78,23 @@ impl Discord {
             why: Unreadable::Shape,
             status,
             delivered: Delivered::Yes,
+        })
+    }
+
+    /// Asks for something that only has to be read.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be had; nothing was delivered then.
+    pub async fn get<T: DeserializeOwned + Unpin>(&self, route: &Route<'_>) -> Result<T, Error> {
+        let request = self.client.request::<T>(Request::from_route(route));
+        self.send(request).await.map_err(|error| match error {
+            Error::BadAnswer { why, status, .. } => Error::BadAnswer {
+                why,
+                status,
+                delivered: Delivered::No,
+            },
+            error => error,
         })
     }
 

@@ -22,7 +22,8 @@ use self::sniff::{Framing, SNIFFED_BYTES};
 pub use self::unix::{InUse, OpenSocket};
 use crate::{
     config::{Environment, Limits, Listen},
-    surface::{Caller, Rpc, http, lines},
+    frame::JsonTexts,
+    surface::{Caller, Rpc, http, stream},
 };
 
 /// Connections that may wait to be accepted.
@@ -123,7 +124,7 @@ impl Reception {
         stop: CancellationToken,
     ) -> Self {
         Self {
-            router: http::router(Arc::clone(&rpc)),
+            router: http::router(Arc::clone(&rpc), stop.clone()),
             rpc,
             first_byte_timeout: limits.first_byte_timeout,
             places: Arc::new(Semaphore::new(limits.connections)),
@@ -219,7 +220,8 @@ impl Reception {
         match sniffed {
             Ok(Ok(Framing::Http)) => Box::pin(http::serve(stream, router, rpc, stop)).await,
             Ok(Ok(Framing::Lines)) => {
-                Box::pin(lines::serve(stream, rpc, Caller::default(), stop)).await;
+                let caller = Caller::default();
+                Box::pin(stream::serve(stream, JsonTexts::new, rpc, caller, stop)).await;
             }
             Ok(Ok(Framing::Nonsense)) => {
                 let _ = timeout(

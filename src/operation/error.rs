@@ -30,6 +30,12 @@ pub enum Error {
     /// The token is none that a bot could have.
     #[error("discord_token")]
     InvalidToken(#[from] InvalidToken),
+    /// No channel was found that the bot may post in.
+    #[error("there is no text channel that the bot may view and post in")]
+    NoChannel {
+        /// The guilds that were looked through.
+        guilds: Vec<String>,
+    },
     /// The call needs a token and brought none.
     #[error(
         "discord_token: the call needs a bot token, as this param or in the header \
@@ -88,6 +94,8 @@ pub struct Details {
     #[serde(skip_serializing_if = "Option::is_none")]
     message_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    guilds: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     path: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     hint: Option<&'static str>,
@@ -140,6 +148,14 @@ impl Error {
             Self::InvalidToken(_) | Self::NoToken => {
                 details.path = Some("discord_token".to_owned());
             }
+            Self::NoChannel { guilds } => {
+                details.guilds = Some(guilds.clone());
+                details.hint = Some(if guilds.is_empty() {
+                    "invite the bot to a guild: it is in none"
+                } else {
+                    "give the bot's role VIEW_CHANNEL and SEND_MESSAGES in a text channel"
+                });
+            }
             Self::NonceReused { message_id, nonce } => {
                 details.message_id = Some(message_id.clone());
                 details.nonce = Some(nonce.clone());
@@ -161,7 +177,24 @@ impl Error {
             | Self::NoToken
             | Self::Param { .. }
             | Self::UnknownParam { .. } => "invalid_params",
+            Self::NoChannel { .. } => "not_found",
             Self::NonceReused { .. } => "nonce_reused",
+        }
+    }
+
+    /// The HTTP status that says the same; none for a mistake in the call, or a bug.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::Busy { .. } | Self::Stopping => Some(503),
+            Self::Discord { error, .. } => status_of(error),
+            Self::Internal { .. }
+            | Self::InvalidToken(_)
+            | Self::NoToken
+            | Self::Param { .. }
+            | Self::UnknownParam { .. } => None,
+            Self::NoChannel { .. } => Some(404),
+            Self::NonceReused { .. } => Some(409),
         }
     }
 }
@@ -180,6 +213,20 @@ fn kind_of(error: &discord::Error) -> &'static str {
         },
         discord::Error::TimedOut { .. } => "timed_out",
         discord::Error::Unavailable { .. } => "unavailable",
+    }
+}
+
+fn status_of(error: &discord::Error) -> Option<u16> {
+    match error {
+        discord::Error::BadAnswer { .. } => Some(502),
+        discord::Error::Build => None,
+        discord::Error::RateLimited { .. } => Some(429),
+        discord::Error::Refused(said) => Some(match said.status {
+            status @ (401 | 403 | 404 | 413) => status,
+            _ => 400,
+        }),
+        discord::Error::TimedOut { .. } => Some(504),
+        discord::Error::Unavailable { .. } => Some(503),
     }
 }
 

@@ -5,13 +5,16 @@
 
 mod body;
 mod error;
+mod guild;
 mod health;
+mod list_channels;
 mod params;
 mod send_message;
+mod test_message;
 
 use std::{future::Future, pin::Pin, sync::Arc};
 
-use schemars::{JsonSchema, Schema, schema_for};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::{RawValue, to_raw_value};
 use tokio::time::Instant;
@@ -54,7 +57,9 @@ pub enum Effect {
 /// Every operation there is.
 pub const TABLE: &[Entry] = &[
     Entry::of::<health::Health>(),
+    Entry::of::<list_channels::ListChannels>(),
     Entry::of::<send_message::SendMessage>(),
+    Entry::of::<test_message::TestMessage>(),
 ];
 
 /// An operation as the surfaces see it.
@@ -66,9 +71,9 @@ pub struct Entry {
     /// Params that may also come by position, behind the token if it takes one.
     pub positions: &'static [&'static str],
     /// The JSON Schema of its params.
-    pub params: fn() -> Schema,
+    pub params: fn(&mut SchemaGenerator) -> Schema,
     /// The JSON Schema of its reply.
-    pub reply: fn() -> Schema,
+    pub reply: fn(&mut SchemaGenerator) -> Schema,
     read: Read,
 }
 
@@ -83,8 +88,8 @@ impl Entry {
             name: O::NAME,
             effect: O::EFFECT,
             positions: O::POSITIONS,
-            params: || schema_for!(O),
-            reply: || schema_for!(O::Reply),
+            params: O::json_schema,
+            reply: O::Reply::json_schema,
             read: read::<O>,
         }
     }

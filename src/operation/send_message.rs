@@ -17,6 +17,7 @@ use super::{
         check_embeds,
     },
 };
+use crate::discord::{self, Discord};
 
 /// Most components in a message, nested ones not counted.
 /// See <https://discord.com/developers/docs/components/overview>.
@@ -91,7 +92,7 @@ pub(super) struct Sent {
     success: bool,
     /// The message.
     #[schemars(with = "String")]
-    message_id: Id<MessageMarker>,
+    pub(super) message_id: Id<MessageMarker>,
     /// The channel it is in.
     #[schemars(with = "String")]
     channel_id: Id<ChannelMarker>,
@@ -101,16 +102,16 @@ pub(super) struct Sent {
     #[schemars(with = "String")]
     bot_id: Id<UserMarker>,
     /// When it was posted, in RFC 3339.
-    timestamp: String,
+    pub(super) timestamp: String,
     /// The nonce it was sent with.
-    nonce: String,
+    pub(super) nonce: String,
     /// The guild, if the call named it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     guild_id: Option<Id<GuildMarker>>,
     /// A link to the message, if the call named the guild.
     #[serde(skip_serializing_if = "Option::is_none")]
-    url: Option<String>,
+    pub(super) url: Option<String>,
 }
 
 /// What Discord gets: the params, and what makes a repeat the same message.
@@ -145,16 +146,47 @@ impl Operation for SendMessage {
     const POSITIONS: &'static [&'static str] = &["channel_id", "content"];
     type Reply = Sent;
 
-    async fn call(mut self, call: &Call) -> Result<Sent, Error> {
+    async fn call(self, call: &Call) -> Result<Sent, Error> {
+        self.check()?;
+        let discord = call.discord()?;
+        self.send(&discord).await
+    }
+}
+
+impl SendMessage {
+    /// A text in a channel, and nothing else.
+    pub(super) fn text(
+        channel_id: Id<ChannelMarker>,
+        guild_id: Option<Id<GuildMarker>>,
+        content: String,
+    ) -> Self {
+        Self {
+            channel_id,
+            guild_id,
+            content: Some(content),
+            embeds: None,
+            allowed_mentions: AllowedMentions::default(),
+            reply_to: None,
+            message_reference: None,
+            components: None,
+            sticker_ids: None,
+            poll: None,
+            flags: None,
+            tts: None,
+            shared_client_theme: None,
+            nonce: None,
+        }
+    }
+
+    /// Sends it, once, unless Discord would refuse it.
+    pub(super) async fn send(mut self, discord: &Discord) -> Result<Sent, Error> {
         self.check()?;
         let chosen = self.nonce.is_some();
         let nonce = self.nonce.get_or_insert_with(Nonce::random).to_string();
         if let Some(message_id) = self.reply_to {
             self.message_reference = Some(MessageReference::reply(message_id));
         }
-        let discord = call.discord()?;
-        let request = self.request();
-        let sent = match request {
+        let sent = match self.request() {
             Ok(request) => discord.send(discord.request::<Message>(request)).await,
             Err(error) => Err(error),
         };
@@ -170,9 +202,7 @@ impl Operation for SendMessage {
         }
         Ok(self.sent(message, nonce))
     }
-}
 
-impl SendMessage {
     /// Refuses what can be known to be refused.
     fn check(&self) -> Result<(), Error> {
         check_chars(
@@ -223,7 +253,7 @@ impl SendMessage {
             && !reference.is_some_and(MessageReference::forwards)
     }
 
-    fn request(&self) -> Result<Request, crate::discord::Error> {
+    fn request(&self) -> Result<Request, discord::Error> {
         let route = Route::CreateMessage {
             channel_id: self.channel_id.get(),
         };
@@ -232,7 +262,7 @@ impl SendMessage {
             enforce_nonce: true,
         };
         let request = Request::builder(&route).json(&body).build();
-        request.map_err(|_| crate::discord::Error::Build)
+        request.map_err(|_| discord::Error::Build)
     }
 
     /// Whether Discord's message is this one, and not one that the nonce was used for before.

@@ -1,4 +1,5 @@
-//! HTTP/1.1: `POST /` is JSON-RPC, `GET /health` is the daemon's health, `GET /metrics` its figures.
+//! HTTP/1.1: `POST /` is JSON-RPC, an upgrade of it is WebSocket, and a few pages tell how the
+//! daemon is.
 
 use std::{pin::pin, sync::Arc};
 
@@ -8,7 +9,7 @@ use axum::{
     extract::{Request, State},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::get,
 };
 use hyper::server::conn::http1;
 use hyper_util::{
@@ -24,26 +25,40 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Caller, Rpc,
     document::{invalid_request, parse_error},
+    openrpc, websocket,
 };
-use crate::{discord::Token, metrics::CONTENT_TYPE};
+use crate::{
+    discord::{InvalidToken, Token},
+    metrics::CONTENT_TYPE,
+};
 
 /// Most bytes of a request's head that are held, and of an answer that waits to be written.
 const MAX_BUFFER_BYTES: usize = 64 << 10;
 
-/// The pages there are.
-pub fn router(rpc: Arc<Rpc>) -> Router {
+/// What the pages share.
+#[derive(Clone)]
+struct Site {
+    rpc: Arc<Rpc>,
+    stop: CancellationToken,
+}
+
+/// The pages there are. Web sockets end when `stop` is cancelled.
+pub fn router(rpc: Arc<Rpc>, stop: CancellationToken) -> Router {
     Router::new()
-        .route("/", post(call))
+        .route("/", get(upgrade).post(call))
         .route("/health", get(health))
+        .route("/livez", get(async || StatusCode::OK))
         .route("/metrics", get(metrics))
+        .route("/openrpc.json", get(openrpc))
+        .route("/readyz", get(ready))
         .fallback(async || StatusCode::NOT_FOUND)
-        .with_state(rpc)
+        .with_state(Site { rpc, stop })
 }
 
 /// Serves one connection until the peer is done, or `stop` is cancelled and its call is answered.
 pub async fn serve<S>(stream: S, router: Router, rpc: Arc<Rpc>, stop: CancellationToken)
 where
-    S: AsyncRead + AsyncWrite + Send + Unpin,
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let service = TowerToHyperService::new(router);
     let mut connection = pin!(
@@ -53,6 +68,7 @@ where
             .max_buf_size(MAX_BUFFER_BYTES)
             .half_close(true)
             .serve_connection(TokioIo::new(stream), service)
+            .with_upgrades()
     );
     let served = tokio::select! {
         served = connection.as_mut() => served,
@@ -66,39 +82,67 @@ where
     }
 }
 
-async fn call(State(rpc): State<Arc<Rpc>>, request: Request) -> Response {
+async fn call(State(site): State<Site>, request: Request) -> Response {
     let (head, body) = request.into_parts();
-    if head.headers.contains_key(header::ORIGIN) {
-        let why = invalid_request("null", "calls from web pages are not taken");
-        return json(StatusCode::FORBIDDEN, why);
+    if let Some(refused) = refuse_web_page(&head.headers) {
+        return refused;
     }
     if !is_json(&head.headers) {
         let why = invalid_request("null", "the content-type is application/json");
         return json(StatusCode::UNSUPPORTED_MEDIA_TYPE, why);
     }
-    let body = match read(&rpc, body).await {
+    let body = match read(&site.rpc, body).await {
         Ok(body) => body,
         Err(refused) => return refused,
     };
     let caller = Caller {
         token: token(&head.headers),
     };
-    match rpc.answer(&body, &caller).await {
+    match site.rpc.answer(&body, &caller).await {
         Some(answer) => json(StatusCode::OK, answer),
         None => StatusCode::NO_CONTENT.into_response(),
     }
 }
 
-async fn health(State(rpc): State<Arc<Rpc>>) -> Response {
-    match rpc.local("health").await {
+async fn upgrade(State(site): State<Site>, request: Request) -> Response {
+    if let Some(refused) = refuse_web_page(request.headers()) {
+        return refused;
+    }
+    let caller = Caller {
+        token: token(request.headers()),
+    };
+    websocket::upgrade(site.rpc, request, caller, site.stop)
+}
+
+async fn health(State(site): State<Site>) -> Response {
+    match site.rpc.local("health").await {
         Some(health) => json(StatusCode::OK, String::from(Box::<str>::from(health))),
         None => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }
 
-async fn metrics(State(rpc): State<Arc<Rpc>>) -> Response {
-    let text = rpc.shared.hall.metrics.text();
+async fn ready(State(site): State<Site>) -> StatusCode {
+    if site.rpc.shared.hall.metrics.draining() {
+        StatusCode::SERVICE_UNAVAILABLE
+    } else {
+        StatusCode::OK
+    }
+}
+
+async fn metrics(State(site): State<Site>) -> Response {
+    let text = site.rpc.shared.hall.metrics.text();
     ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response()
+}
+
+async fn openrpc() -> Response {
+    json(StatusCode::OK, openrpc::document().to_string())
+}
+
+/// A page in a browser may be anybody's: what says that it comes from one is not taken.
+fn refuse_web_page(headers: &HeaderMap) -> Option<Response> {
+    let why = "calls from web pages are not taken";
+    let of_page = headers.contains_key(header::ORIGIN);
+    of_page.then(|| json(StatusCode::FORBIDDEN, invalid_request("null", why)))
 }
 
 /// Reads a body whole, within its limit and its time.
@@ -122,17 +166,14 @@ async fn read(rpc: &Rpc, body: Body) -> Result<bytes::Bytes, Response> {
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
-    let kind = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|it| it.to_str().ok());
-    let essence = kind
-        .and_then(|kind| kind.split(';').next())
-        .unwrap_or_default();
+    let kind = headers.get(header::CONTENT_TYPE);
+    let kind = kind.and_then(|it| it.to_str().ok()).unwrap_or_default();
+    let essence = kind.split(';').next().unwrap_or_default();
     essence.trim().eq_ignore_ascii_case("application/json")
 }
 
 /// The token in the `Authorization` header, if there is one.
-fn token(headers: &HeaderMap) -> Option<Result<Token, crate::discord::InvalidToken>> {
+fn token(headers: &HeaderMap) -> Option<Result<Token, InvalidToken>> {
     let header = headers.get(header::AUTHORIZATION)?;
     Some(Token::parse(&String::from_utf8_lossy(header.as_bytes())))
 }

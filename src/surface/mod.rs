@@ -1,11 +1,14 @@
-//! How calls come and how they are spelled: raw JSON texts and HTTP, both speaking JSON-RPC.
+//! How calls come and how they are spelled: raw JSON texts, HTTP and WebSocket, all of them
+//! speaking JSON-RPC.
 //!
 //! It must not talk to Discord: it reads a call, hands it to the table, and writes the answer.
 
 mod document;
 pub mod http;
-pub mod lines;
+pub mod openrpc;
 mod rpc;
+pub mod stream;
+mod websocket;
 
 pub use self::rpc::Rpc;
 use crate::discord::{InvalidToken, Token};

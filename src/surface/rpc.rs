@@ -17,10 +17,10 @@ use serde_json::value::RawValue;
 use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::task::TaskTracker;
 
-use super::Caller;
+use super::{Caller, openrpc};
 use crate::{
     config::Limits,
-    discord::{self, Delivered, Token},
+    discord::{Delivered, Token},
     operation::{Call, Effect, Entry, Error, Hall, Job, Params, TABLE},
 };
 
@@ -35,8 +35,11 @@ pub(super) struct Shared {
     pub(super) hall: Arc<Hall>,
     pub(super) limits: Limits,
     places: Semaphore,
-    tracker: TaskTracker,
+    pub(super) tracker: TaskTracker,
 }
+
+/// The method that returns the `OpenRPC` document.
+pub(super) const DISCOVER: &str = "rpc.discover";
 
 type Payload = ResponsePayload<'static, Box<RawValue>>;
 
@@ -69,6 +72,15 @@ impl Rpc {
                 })
                 .expect("a test holds the names unique");
         }
+        methods
+            .register_method(DISCOVER, |params, _, _| match params.as_str() {
+                None | Some("{}" | "[]") => ResponsePayload::success(openrpc::document()),
+                Some(_) => ResponsePayload::error(error_object(&Error::Param {
+                    path: String::new(),
+                    wanted: "no params".to_owned(),
+                })),
+            })
+            .expect("a test holds the names unique");
         Self { methods, shared }
     }
 
@@ -187,26 +199,25 @@ pub(super) fn error_object(error: &Error) -> ErrorObject<'static> {
     ErrorObject::owned(code(error), error.sentence(), Some(error.details()))
 }
 
-/// Gives the code of an error: the protocol's own where it is one, else an HTTP status.
+/// Gives the code of an error: an HTTP status where one says the same, else the protocol's own.
 fn code(error: &Error) -> i32 {
-    match error {
-        Error::Busy { .. } | Error::Stopping => 503,
-        Error::Discord { error, .. } => match &**error {
-            discord::Error::BadAnswer { .. } => 502,
-            discord::Error::Build => INTERNAL_ERROR_CODE,
-            discord::Error::RateLimited { .. } => 429,
-            discord::Error::Refused(said) => match said.status {
-                status @ (401 | 403 | 404 | 413) => i32::from(status),
-                _ => 400,
-            },
-            discord::Error::TimedOut { .. } => 504,
-            discord::Error::Unavailable { .. } => 503,
-        },
-        Error::Internal { .. } => INTERNAL_ERROR_CODE,
-        Error::InvalidToken(_)
-        | Error::NoToken
-        | Error::Param { .. }
-        | Error::UnknownParam { .. } => INVALID_PARAMS_CODE,
-        Error::NonceReused { .. } => 409,
+    match (error.status(), error) {
+        (Some(status), _) => i32::from(status),
+        (
+            None,
+            Error::InvalidToken(_)
+            | Error::NoToken
+            | Error::Param { .. }
+            | Error::UnknownParam { .. },
+        ) => INVALID_PARAMS_CODE,
+        (
+            None,
+            Error::Busy { .. }
+            | Error::Discord { .. }
+            | Error::Internal { .. }
+            | Error::NoChannel { .. }
+            | Error::NonceReused { .. }
+            | Error::Stopping,
+        ) => INTERNAL_ERROR_CODE,
     }
 }

@@ -120,9 +120,11 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 /// A text that cannot be guessed: 256 random bits in hexadecimal.
 fn secret() -> String {
-    let random = || getrandom::u64().expect("the kernel has randomness once the system is up");
-    let [a, b, c, d] = [random(), random(), random(), random()];
-    format!("{a:016x}{b:016x}{c:016x}{d:016x}")
+    let mut bytes = [0_u8; 32];
+    getrandom::fill(&mut bytes).expect("the kernel has randomness once the system is up");
+    let (high, low) = bytes.split_at(16);
+    let number = |half: &[u8]| u128::from_ne_bytes(half.try_into().expect("half of 32 is 16"));
+    format!("{:032x}{:032x}", number(high), number(low))
 }
 
 #[cfg(test)]

@@ -1,16 +1,15 @@
-//! Bytes to JSON texts: newline-delimited, concatenated or pretty-printed, found in a single pass.
+//! JSON texts one after another: newline-delimited, concatenated or pretty-printed.
 //!
-//! It only looks at quotes and brackets, and does no I/O. Whether a text is JSON, and what it asks,
-//! is for others to say.
+//! They are found in a single pass that looks at quotes and brackets only; whether a text is JSON is
+//! for others to say.
 
 use bytes::{Buf, Bytes, BytesMut};
 
-/// Deepest nesting of a text.
-pub const MAX_DEPTH: usize = 128;
+use super::{Broken, Found, Framing, MAX_DEPTH};
 
 /// Finds JSON texts in a stream of bytes, however the reads fall.
 #[derive(Debug)]
-pub struct Framer {
+pub struct JsonTexts {
     /// What was received and is not yet part of a text that was handed out.
     received: BytesMut,
     /// How much of it has been looked at.
@@ -36,27 +35,7 @@ enum Inside {
     Rubbish,
 }
 
-/// Why bytes are no text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Broken {
-    /// The input ended in the middle of it.
-    #[error("the input ended in the middle of a JSON text")]
-    Cut,
-    /// Nested deeper than [`MAX_DEPTH`].
-    #[error("a JSON text is nested deeper than {MAX_DEPTH}")]
-    Depth,
-    /// A line ended inside a string.
-    #[error("a line ends inside a JSON string")]
-    OpenString,
-    /// Longer than the limit.
-    #[error("a JSON text is longer than {max_bytes} bytes")]
-    Size {
-        /// The limit.
-        max_bytes: usize,
-    },
-}
-
-impl Framer {
+impl JsonTexts {
     /// Makes one that takes texts of up to `max_text_bytes`.
     #[must_use]
     pub fn new(max_text_bytes: usize) -> Self {
@@ -65,64 +44,6 @@ impl Framer {
             scanned: 0,
             inside: Inside::Nothing,
             max_text_bytes,
-        }
-    }
-
-    /// Where what is received is put.
-    pub fn buffer(&mut self) -> &mut BytesMut {
-        &mut self.received
-    }
-
-    /// Whether a text has begun and not ended.
-    #[must_use]
-    pub fn in_text(&self) -> bool {
-        !matches!(self.inside, Inside::Nothing | Inside::Rubbish)
-    }
-
-    /// Gives the next text that has been received whole, or says what is wrong with it.
-    pub fn next_text(&mut self) -> Option<Result<Bytes, Broken>> {
-        while self.scanned < self.received.len() {
-            let byte = self.received[self.scanned];
-            self.scanned += 1;
-            match self.step(byte) {
-                Step::On => {}
-                Step::Broken(broken) => {
-                    self.inside = if byte == b'\n' {
-                        Inside::Nothing
-                    } else {
-                        Inside::Rubbish
-                    };
-                    self.forget();
-                    return Some(Err(broken));
-                }
-                Step::End => return Some(Ok(self.take())),
-                Step::Forget => self.forget(),
-            }
-            if self.scanned > self.max_text_bytes {
-                self.inside = Inside::Rubbish;
-                self.forget();
-                return Some(Err(Broken::Size {
-                    max_bytes: self.max_text_bytes,
-                }));
-            }
-        }
-        if self.received.is_empty() {
-            // An idle connection keeps no buffer.
-            self.received = BytesMut::new();
-        }
-        None
-    }
-
-    /// Says that no more will come, and gives the last line if it had no end.
-    pub fn finish(&mut self) -> Option<Result<Bytes, Broken>> {
-        match self.inside {
-            Inside::Nothing | Inside::Rubbish => None,
-            Inside::Line => Some(Ok(self.take())),
-            Inside::Brackets { .. } | Inside::Text { .. } | Inside::Escape { .. } => {
-                self.inside = Inside::Rubbish;
-                self.forget();
-                Some(Err(Broken::Cut))
-            }
         }
     }
 
@@ -166,10 +87,75 @@ impl Framer {
         text
     }
 
+    /// Leaves a broken text behind, up to the end of its line.
+    fn leave(&mut self, last: u8) {
+        self.inside = if last == b'\n' {
+            Inside::Nothing
+        } else {
+            Inside::Rubbish
+        };
+        self.forget();
+    }
+
     fn forget(&mut self) {
         self.received.advance(self.scanned);
         self.scanned = 0;
     }
+}
+
+impl Framing for JsonTexts {
+    fn buffer(&mut self) -> &mut BytesMut {
+        &mut self.received
+    }
+
+    fn in_text(&self) -> bool {
+        !matches!(self.inside, Inside::Nothing | Inside::Rubbish)
+    }
+
+    fn next_found(&mut self) -> Option<Found> {
+        while self.scanned < self.received.len() {
+            let byte = self.received[self.scanned];
+            self.scanned += 1;
+            match self.step(byte) {
+                Step::On => {}
+                Step::Broken(broken) => {
+                    self.leave(byte);
+                    return Some(Found::Broken(broken));
+                }
+                Step::End => return Some(Found::Text(self.take())),
+                Step::Forget => self.forget(),
+            }
+            if self.scanned > self.max_text_bytes {
+                self.leave(byte);
+                let max_bytes = self.max_text_bytes;
+                return Some(Found::Broken(Broken::Size { max_bytes }));
+            }
+        }
+        if self.received.is_empty() {
+            // An idle connection keeps no buffer.
+            self.received = BytesMut::new();
+        }
+        None
+    }
+
+    fn finish(&mut self) -> Option<Found> {
+        match self.inside {
+            Inside::Nothing | Inside::Rubbish => None,
+            Inside::Line => Some(Found::Text(self.take())),
+            Inside::Brackets { .. } | Inside::Text { .. } | Inside::Escape { .. } => {
+                self.inside = Inside::Rubbish;
+                self.forget();
+                Some(Found::Broken(Broken::Cut))
+            }
+        }
+    }
+
+    fn put(&self, answer: &str, unsent: &mut BytesMut) {
+        unsent.extend_from_slice(answer.as_bytes());
+        unsent.extend_from_slice(b"\n");
+    }
+
+    fn put_end(&self, _: &mut BytesMut) {}
 }
 
 /// What one byte does.
@@ -190,18 +176,20 @@ mod tests {
 
     /// Everything found in `input`, read `chunk` bytes at a time.
     fn found(input: &[u8], chunk: usize) -> Vec<Result<String, Broken>> {
-        let mut framer = Framer::new(200);
+        let mut framer = JsonTexts::new(200);
         let mut found = Vec::new();
-        let text = |bytes: Bytes| String::from_utf8(bytes.to_vec()).unwrap();
         for read in input.chunks(chunk) {
             framer.buffer().extend_from_slice(read);
-            while let Some(next) = framer.next_text() {
-                found.push(next.map(text));
-            }
+            found.extend(std::iter::from_fn(|| framer.next_found()));
         }
-        found.extend(framer.finish().map(|last| last.map(text)));
+        found.extend(framer.finish());
         assert!(framer.buffer().is_empty());
-        found
+        let texts = found.into_iter().map(|found| match found {
+            Found::Text(text) => Ok(String::from_utf8(text.to_vec()).unwrap()),
+            Found::Broken(broken) => Err(broken),
+            Found::End | Found::Reply(_) => panic!("raw texts have neither"),
+        });
+        texts.collect()
     }
 
     fn check(input: &str, expected: &[Result<&str, Broken>]) {

@@ -1,0 +1,67 @@
+//! Bytes to JSON texts and back, with a size and a depth limit: raw, or in WebSocket messages.
+//!
+//! It does no I/O, and does not know what a text asks.
+
+mod json;
+mod websocket;
+
+use bytes::{Bytes, BytesMut};
+
+pub use self::{json::JsonTexts, websocket::Messages};
+
+/// Deepest nesting of a text.
+pub const MAX_DEPTH: usize = 128;
+
+/// How texts lie in a stream of bytes.
+pub trait Framing {
+    /// Where what is received is put.
+    fn buffer(&mut self) -> &mut BytesMut;
+
+    /// Whether a text has begun and not ended.
+    fn in_text(&self) -> bool;
+
+    /// Gives what comes next of what has been received.
+    fn next_found(&mut self) -> Option<Found>;
+
+    /// Says that no more will come, and gives what is left.
+    fn finish(&mut self) -> Option<Found>;
+
+    /// Puts an answer behind what waits to be sent.
+    fn put(&self, answer: &str, unsent: &mut BytesMut);
+
+    /// Puts the end of all answers behind what waits to be sent.
+    fn put_end(&self, unsent: &mut BytesMut);
+}
+
+/// What is found in a stream of bytes.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Found {
+    /// Bytes that are no text.
+    Broken(Broken),
+    /// The end, said in words: nothing that follows counts.
+    End,
+    /// Something to send back at once.
+    Reply(Bytes),
+    /// A text.
+    Text(Bytes),
+}
+
+/// Why bytes are no text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Broken {
+    /// The input ended in the middle of it.
+    #[error("the input ended in the middle of a JSON text")]
+    Cut,
+    /// Nested deeper than [`MAX_DEPTH`].
+    #[error("a JSON text is nested deeper than {MAX_DEPTH}")]
+    Depth,
+    /// A line ended inside a string.
+    #[error("a line ends inside a JSON string")]
+    OpenString,
+    /// Longer than the limit.
+    #[error("a JSON text is longer than {max_bytes} bytes")]
+    Size {
+        /// The limit.
+        max_bytes: usize,
+    },
+}

@@ -1,0 +1,257 @@
+//! JSON texts in WebSocket messages, one in each, as RFC 6455 has them; the server's side alone.
+//!
+//! tungstenite reads and writes the heads of frames. Its own connection answers a Close at once and
+//! sends nothing after, while here the calls under way are answered first.
+
+use std::io::Cursor;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use tungstenite::protocol::{
+    CloseFrame,
+    frame::{
+        Frame, FrameHeader,
+        coding::{CloseCode, Control, Data, OpCode},
+    },
+};
+
+use super::{Found, Framing};
+
+/// Largest payload of a control frame, in bytes.
+/// See <https://www.rfc-editor.org/rfc/rfc6455#section-5.5>.
+const MAX_CONTROL_BYTES: u64 = 125;
+
+/// Finds messages in what a client sends.
+#[derive(Debug)]
+pub struct Messages {
+    received: BytesMut,
+    /// The fragments of a message that has begun and not ended.
+    begun: Option<BytesMut>,
+    /// Why the connection ends.
+    code: CloseCode,
+    max_text_bytes: usize,
+}
+
+impl Messages {
+    /// Makes one that takes messages of up to `max_text_bytes`.
+    #[must_use]
+    pub fn new(max_text_bytes: usize) -> Self {
+        Self {
+            received: BytesMut::new(),
+            begun: None,
+            code: CloseCode::Normal,
+            max_text_bytes,
+        }
+    }
+
+    /// Takes the next frame, if it has been received whole.
+    fn next_frame(&mut self) -> Result<Option<(FrameHeader, BytesMut)>, CloseCode> {
+        let mut cursor = Cursor::new(&self.received[..]);
+        let parsed = FrameHeader::parse(&mut cursor).map_err(|_| CloseCode::Protocol)?;
+        let Some((header, length)) = parsed else {
+            return Ok(None);
+        };
+        self.check(&header, length)?;
+        let head = usize::try_from(cursor.position()).map_err(|_| CloseCode::Size)?;
+        let length = usize::try_from(length).map_err(|_| CloseCode::Size)?;
+        if self.received.len() < head + length {
+            return Ok(None);
+        }
+        self.received.advance(head);
+        let mut payload = self.received.split_to(length);
+        let mask = header.mask.ok_or(CloseCode::Protocol)?;
+        for (byte, mask) in payload.iter_mut().zip(mask.iter().cycle()) {
+            *byte ^= mask;
+        }
+        Ok(Some((header, payload)))
+    }
+
+    /// Refuses a frame by its head alone, before its payload is waited for.
+    fn check(&self, header: &FrameHeader, length: u64) -> Result<(), CloseCode> {
+        let reserved = header.rsv1 || header.rsv2 || header.rsv3;
+        if reserved || header.mask.is_none() {
+            return Err(CloseCode::Protocol);
+        }
+        match header.opcode {
+            OpCode::Control(_) if header.is_final && length <= MAX_CONTROL_BYTES => Ok(()),
+            OpCode::Control(_) => Err(CloseCode::Protocol),
+            OpCode::Data(_) => {
+                let begun = self.begun.as_ref().map_or(0, BytesMut::len) as u64;
+                let whole = begun.saturating_add(length);
+                if whole > self.max_text_bytes as u64 {
+                    return Err(CloseCode::Size);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Puts a frame to the message it belongs to; gives the message when it is whole.
+    fn take(
+        &mut self,
+        header: &FrameHeader,
+        payload: BytesMut,
+    ) -> Result<Option<Found>, CloseCode> {
+        match header.opcode {
+            OpCode::Control(Control::Close) => Ok(Some(self.end(CloseCode::Normal))),
+            OpCode::Control(Control::Ping) => Ok(Some(Found::Reply(written(Frame::pong(payload))))),
+            OpCode::Control(Control::Pong) => Ok(None),
+            OpCode::Control(Control::Reserved(_)) | OpCode::Data(Data::Reserved(_)) => {
+                Err(CloseCode::Protocol)
+            }
+            OpCode::Data(kind) => {
+                let begun = self.begun.take();
+                let message = match (kind, begun) {
+                    (Data::Continue, Some(mut begun)) => {
+                        begun.extend_from_slice(&payload);
+                        begun
+                    }
+                    (Data::Text | Data::Binary, None) => payload,
+                    (Data::Continue | Data::Text | Data::Binary | Data::Reserved(_), _) => {
+                        return Err(CloseCode::Protocol);
+                    }
+                };
+                if header.is_final {
+                    return Ok(Some(Found::Text(message.freeze())));
+                }
+                self.begun = Some(message);
+                Ok(None)
+            }
+        }
+    }
+
+    fn end(&mut self, code: CloseCode) -> Found {
+        self.code = code;
+        self.received.clear();
+        self.begun = None;
+        Found::End
+    }
+}
+
+impl Framing for Messages {
+    fn buffer(&mut self) -> &mut BytesMut {
+        &mut self.received
+    }
+
+    fn in_text(&self) -> bool {
+        self.begun.is_some() || !self.received.is_empty()
+    }
+
+    fn next_found(&mut self) -> Option<Found> {
+        loop {
+            let found = match self.next_frame() {
+                Ok(None) => break,
+                Ok(Some((header, payload))) => self.take(&header, payload),
+                Err(code) => Err(code),
+            };
+            match found {
+                Ok(None) => {}
+                Ok(Some(found)) => return Some(found),
+                Err(code) => return Some(self.end(code)),
+            }
+        }
+        if self.received.is_empty() {
+            // An idle connection keeps no buffer.
+            self.received = BytesMut::new();
+        }
+        None
+    }
+
+    fn finish(&mut self) -> Option<Found> {
+        None
+    }
+
+    fn put(&self, answer: &str, unsent: &mut BytesMut) {
+        let text = OpCode::Data(Data::Text);
+        let frame = Frame::message(Bytes::copy_from_slice(answer.as_bytes()), text, true);
+        unsent.extend_from_slice(&written(frame));
+    }
+
+    fn put_end(&self, unsent: &mut BytesMut) {
+        let frame = Frame::close(Some(CloseFrame {
+            code: self.code,
+            reason: "".into(),
+        }));
+        unsent.extend_from_slice(&written(frame));
+    }
+}
+
+/// A frame as it is sent: a server masks nothing.
+fn written(frame: Frame) -> Bytes {
+    let mut bytes = BytesMut::with_capacity(frame.len()).writer();
+    // Memory takes anything.
+    let _ = frame.format(&mut bytes);
+    bytes.into_inner().freeze()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A frame as a client sends it.
+    fn sent(opcode: u8, last: bool, payload: &[u8]) -> Vec<u8> {
+        let mask = [1, 2, 3, 4];
+        let mut bytes = vec![opcode | if last { 0x80 } else { 0 }];
+        bytes.push(0x80 | u8::try_from(payload.len()).unwrap());
+        bytes.extend(mask);
+        bytes.extend(
+            payload
+                .iter()
+                .zip(mask.iter().cycle())
+                .map(|(byte, mask)| byte ^ mask),
+        );
+        bytes
+    }
+
+    fn check(input: &[u8], expected: &[Found], code: CloseCode) {
+        for chunk in 1..=input.len() {
+            let mut messages = Messages::new(100);
+            let mut found = Vec::new();
+            for read in input.chunks(chunk) {
+                messages.buffer().extend_from_slice(read);
+                found.extend(std::iter::from_fn(|| messages.next_found()));
+                if found.contains(&Found::End) {
+                    break;
+                }
+            }
+            assert_eq!(found, expected, "{chunk} at a time");
+            assert_eq!(messages.code, code);
+        }
+    }
+
+    fn text(text: &'static str) -> Found {
+        Found::Text(Bytes::from_static(text.as_bytes()))
+    }
+
+    #[test]
+    fn messages_are_found_whole_and_in_fragments() {
+        let input = [
+            sent(1, true, b"{}"),
+            sent(2, true, b"[1]"),
+            sent(1, false, b"{\"a\""),
+            sent(9, true, b"ping"),
+            sent(0, true, b":1}"),
+            sent(8, true, &[]),
+        ];
+        let pong = Found::Reply(Bytes::from_static(b"\x8a\x04ping"));
+        let expected = [text("{}"), text("[1]"), pong, text("{\"a\":1}"), Found::End];
+        check(&input.concat(), &expected, CloseCode::Normal);
+    }
+
+    #[test]
+    fn what_the_protocol_forbids_ends_the_connection_with_its_code() {
+        let end = [Found::End];
+        check(b"\x81\x02{}", &end, CloseCode::Protocol);
+        check(&sent(0x71, true, b"{}"), &end, CloseCode::Protocol);
+        check(&sent(3, true, b"{}"), &end, CloseCode::Protocol);
+        check(&sent(0, true, b"{}"), &end, CloseCode::Protocol);
+        check(&sent(9, false, b""), &end, CloseCode::Protocol);
+        check(&sent(1, true, &[b' '; 101]), &end, CloseCode::Size);
+        let pieces = [sent(1, false, &[b' '; 60]), sent(0, true, &[b' '; 60])];
+        check(&pieces.concat(), &end, CloseCode::Size);
+        let twice = [sent(1, false, b"{"), sent(1, true, b"}")];
+        check(&twice.concat(), &end, CloseCode::Protocol);
+        // One gibibyte announced: nothing is waited for.
+        let announced = b"\x81\xff\x00\x00\x00\x00\x40\x00\x00\x00\x01\x02\x03\x04";
+        check(announced, &end, CloseCode::Size);
+    }
+}

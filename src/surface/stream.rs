@@ -1,0 +1,287 @@
+//! JSON texts and their answers over one stream of bytes, raw or in WebSocket messages.
+//!
+//! Calls run side by side and are answered as they are ready. The daemon reads no further while a
+//! connection has as many under way, or as much unread, as it may have.
+
+use std::{io, pin::Pin, sync::Arc};
+
+use bytes::{Buf, Bytes, BytesMut};
+use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf},
+    time::{Duration, Instant, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{Caller, Rpc, document::parse_error};
+use crate::frame::{Found, Framing};
+
+/// Texts in a row that are no calls after which a connection is closed.
+const MAX_BROKEN_IN_A_ROW: u32 = 8;
+/// How long what the peer still sends is read after the last answer, so that no reset destroys it.
+const GOODBYE: Duration = Duration::from_secs(1);
+/// Room for a read on a connection that has been silent, in bytes: it is held while waiting.
+const FIRST_READ_BYTES: usize = 512;
+/// Room for a read on a connection that sends much, in bytes.
+const MAX_READ_BYTES: usize = 16 << 10;
+
+type Answer = Pin<Box<dyn Future<Output = Option<String>> + Send>>;
+
+/// One connection.
+struct Connection<S, F> {
+    reader: ReadHalf<S>,
+    writer: WriteHalf<S>,
+    rpc: Arc<Rpc>,
+    caller: Arc<Caller>,
+    framing: F,
+    read_bytes: usize,
+    under_way: FuturesUnordered<Answer>,
+    unsent: BytesMut,
+    input: Input,
+    stopping: bool,
+    broken_in_a_row: u32,
+    last_progress: Instant,
+    text_began: Option<Instant>,
+}
+
+/// How much of the input is still to come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Input {
+    /// Nothing that counts.
+    Done,
+    /// Nothing, but what was received has not been looked through to its end.
+    Ended,
+    /// Perhaps more.
+    Open,
+}
+
+/// Serves one connection until the peer is done, misbehaves, or `stop` is cancelled.
+pub async fn serve<S, F>(
+    stream: S,
+    framing: impl FnOnce(usize) -> F,
+    rpc: Arc<Rpc>,
+    caller: Caller,
+    stop: CancellationToken,
+) where
+    S: AsyncRead + AsyncWrite,
+    F: Framing,
+{
+    let (reader, writer) = tokio::io::split(stream);
+    let mut connection = Connection {
+        reader,
+        writer,
+        framing: framing(rpc.shared.limits.request_bytes.bytes()),
+        rpc,
+        caller: Arc::new(caller),
+        read_bytes: FIRST_READ_BYTES,
+        under_way: FuturesUnordered::new(),
+        unsent: BytesMut::new(),
+        input: Input::Open,
+        stopping: false,
+        broken_in_a_row: 0,
+        last_progress: Instant::now(),
+        text_began: None,
+    };
+    if let Err(err) = connection.run(&stop).await {
+        tracing::debug!(%err, "a connection ended early");
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite, F: Framing> Connection<S, F> {
+    async fn run(&mut self, stop: &CancellationToken) -> io::Result<()> {
+        let mut alarm = Box::pin(tokio::time::sleep_until(self.deadline()));
+        loop {
+            self.begin_calls();
+            let answered = self.under_way.is_empty() && self.unsent.is_empty();
+            if answered && (self.input == Input::Done || self.stopping) {
+                return self.say_goodbye().await;
+            }
+            if alarm.deadline() > self.deadline() {
+                alarm.as_mut().reset(self.deadline());
+            }
+            let may_read = self.input == Input::Open && self.has_room();
+            if may_read {
+                self.framing.buffer().reserve(self.read_bytes);
+            }
+            tokio::select! {
+                biased;
+                () = stop.cancelled(), if !self.stopping => {
+                    self.stopping = true;
+                    self.read_what_has_come();
+                }
+                Some(answer) = self.under_way.next() => self.queue_with_others(answer),
+                written = self.writer.write(&self.unsent), if !self.unsent.is_empty() => {
+                    self.written(written?);
+                }
+                read = self.reader.read_buf(self.framing.buffer()), if may_read => {
+                    self.received(read?);
+                }
+                () = alarm.as_mut() => {
+                    if self.is_idle_too_long() {
+                        return Ok(());
+                    }
+                    alarm.as_mut().reset(self.deadline());
+                }
+            }
+        }
+    }
+
+    /// Begins the calls that have been received whole, as far as there is room.
+    fn begin_calls(&mut self) {
+        while self.has_room() && self.input != Input::Done {
+            let found = self.framing.next_found();
+            match found {
+                Some(found) => {
+                    self.text_began = None;
+                    self.take(found);
+                }
+                None if self.input == Input::Ended => {
+                    self.input = Input::Done;
+                    if let Some(last) = self.framing.finish() {
+                        self.take(last);
+                    }
+                }
+                None => break,
+            }
+        }
+        if !self.framing.in_text() {
+            self.text_began = None;
+        } else if self.text_began.is_none() {
+            self.text_began = Some(Instant::now());
+        }
+    }
+
+    fn take(&mut self, found: Found) {
+        match found {
+            Found::Text(text) if self.stopping => self.queue(Some(Rpc::refuse(&text))),
+            Found::Text(text) => {
+                let begins = text.iter().find(|byte| !byte.is_ascii_whitespace());
+                if matches!(begins, Some(b'{' | b'[')) {
+                    self.broken_in_a_row = 0;
+                } else {
+                    self.count_broken();
+                }
+                self.begin(text);
+            }
+            Found::Broken(broken) => {
+                self.count_broken();
+                self.queue(Some(parse_error(&broken.to_string())));
+            }
+            Found::Reply(bytes) => self.unsent.extend_from_slice(&bytes),
+            Found::End => self.input = Input::Done,
+        }
+    }
+
+    fn begin(&mut self, text: Bytes) {
+        let (rpc, caller) = (Arc::clone(&self.rpc), Arc::clone(&self.caller));
+        let answer = async move { rpc.answer(&text, &caller).await };
+        self.under_way.push(Box::pin(answer));
+    }
+
+    fn count_broken(&mut self) {
+        self.broken_in_a_row += 1;
+        if self.broken_in_a_row >= MAX_BROKEN_IN_A_ROW {
+            self.input = Input::Done;
+        }
+    }
+
+    /// Takes note of a read; a connection that fills its room is given more.
+    fn received(&mut self, bytes: usize) {
+        self.last_progress = Instant::now();
+        if bytes == 0 {
+            self.input = Input::Ended;
+        } else if bytes >= self.read_bytes {
+            self.read_bytes = MAX_READ_BYTES;
+        } else {
+            self.read_bytes = FIRST_READ_BYTES;
+        }
+    }
+
+    /// Reads what the peer sent before the daemon stopped, so that it is refused and not dropped.
+    fn read_what_has_come(&mut self) {
+        while self.input == Input::Open && self.has_room() {
+            self.framing.buffer().reserve(MAX_READ_BYTES);
+            let read = self.reader.read_buf(self.framing.buffer());
+            match read.now_or_never() {
+                Some(Ok(bytes)) => self.received(bytes),
+                Some(Err(_)) | None => return,
+            }
+            self.begin_calls();
+        }
+    }
+
+    /// Queues an answer and those that are ready with it, so that they are written together.
+    fn queue_with_others(&mut self, answer: Option<String>) {
+        self.last_progress = Instant::now();
+        self.queue(answer);
+        while let Some(Some(answer)) = self.under_way.next().now_or_never() {
+            self.queue(answer);
+        }
+    }
+
+    fn queue(&mut self, answer: Option<String>) {
+        if let Some(answer) = answer {
+            self.framing.put(&answer, &mut self.unsent);
+        }
+    }
+
+    fn written(&mut self, bytes: usize) {
+        self.last_progress = Instant::now();
+        self.unsent.advance(bytes);
+        if self.unsent.is_empty() {
+            // An idle connection keeps no buffer.
+            self.unsent = BytesMut::new();
+        }
+    }
+
+    /// Whether another call may begin.
+    fn has_room(&self) -> bool {
+        let limits = &self.rpc.shared.limits;
+        self.under_way.len() < limits.calls_per_connection
+            && self.unsent.len() < limits.response_bytes.bytes()
+    }
+
+    /// When the clock must be looked at.
+    fn deadline(&self) -> Instant {
+        let limits = &self.rpc.shared.limits;
+        let idle = self.last_progress + limits.idle_timeout;
+        let text = self.text_began.map(|began| began + limits.body_timeout);
+        text.map_or(idle, |text| text.min(idle))
+    }
+
+    /// Looks at the clock. A text that does not end is given up; a silent connection is too, but
+    /// not while calls are under way: those have a time of their own.
+    fn is_idle_too_long(&mut self) -> bool {
+        let (now, limits) = (Instant::now(), &self.rpc.shared.limits);
+        if now >= self.last_progress + limits.idle_timeout {
+            if self.under_way.is_empty() {
+                return true;
+            }
+            self.last_progress = now;
+        }
+        let text = self.text_began.map(|began| began + limits.body_timeout);
+        if text.is_some_and(|text| now >= text) && self.has_room() {
+            let why = "the rest of the JSON text did not come in time";
+            self.queue(Some(parse_error(why)));
+            self.input = Input::Done;
+            self.text_began = None;
+        } else if text.is_some_and(|text| now >= text) {
+            // It is the daemon that does not read on.
+            self.text_began = Some(now);
+        }
+        false
+    }
+
+    /// Ends writing first, then reads what still comes.
+    async fn say_goodbye(&mut self) -> io::Result<()> {
+        self.framing.put_end(&mut self.unsent);
+        let goodbye = async {
+            self.writer.write_all(&self.unsent).await?;
+            self.writer.shutdown().await?;
+            let mut rest = [0; 512];
+            while self.reader.read(&mut rest).await? > 0 {}
+            Ok(())
+        };
+        timeout(GOODBYE, goodbye).await.unwrap_or(Ok(()))
+    }
+}
