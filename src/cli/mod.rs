@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::listener::InUse;
+use crate::{config::Unusable, listener::InUse};
 
 /// A stateless JSON-RPC 2.0 daemon that says things on Discord: every call brings its own bot token
 /// and gets its own client.
@@ -32,16 +32,15 @@ enum Command {
     Sandbox(sandbox::Args),
 }
 
-/// Why a command ended, as its exit code tells it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-enum Failure {
-    /// The settings cannot be used.
-    #[error("the settings cannot be used")]
-    Config = 78,
-    /// A socket cannot be opened.
-    #[error("a door cannot be opened")]
-    Door = 73,
-}
+/// A socket cannot be opened.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("a door cannot be opened")]
+struct NoDoor;
+
+/// What settings that cannot be used end with.
+const CONFIG: u8 = 78;
+/// What a door that cannot be opened ends with.
+const DOOR: u8 = 73;
 
 /// What a wrong command line ends with.
 const USAGE: u8 = 64;
@@ -92,9 +91,14 @@ fn exit_code(err: &anyhow::Error) -> u8 {
     if err.chain().any(<dyn std::error::Error>::is::<InUse>) {
         return IN_USE;
     }
+    if err.downcast_ref::<Unusable>().is_some() {
+        return CONFIG;
+    }
     if err.chain().any(denied) {
         return PERMISSION;
     }
-    err.downcast_ref::<Failure>()
-        .map_or(BUG, |failure| *failure as u8)
+    if err.downcast_ref::<NoDoor>().is_some() {
+        return DOOR;
+    }
+    BUG
 }

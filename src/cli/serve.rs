@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use anyhow::Context;
 use tokio::runtime;
 
-use super::Failure;
+use super::NoDoor;
 use crate::{
-    config::{Environment, Loaded, Settings},
+    config::{Environment, Loaded, Settings, Unusable},
     daemon, listener, log,
 };
 
@@ -42,14 +42,13 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let Loaded {
         settings,
         unknown_variables,
-    } = Settings::load(args.config.as_deref(), &environment, &args.flags())
-        .context(Failure::Config)?;
-    log::start(&settings.log).context(Failure::Config)?;
+    } = Settings::load(args.config.as_deref(), &environment, &args.flags()).context(Unusable)?;
+    log::start(&settings.log).context(Unusable)?;
     for name in unknown_variables {
         tracing::warn!(name, "this variable is no setting");
     }
     raise_descriptor_limit();
-    let doors = listener::open(&settings.listen, &environment).context(Failure::Door)?;
+    let doors = listener::open(&settings.listen, &environment).context(NoDoor)?;
     let runtime = runtime::Builder::new_multi_thread().enable_all().build()?;
     let served = runtime.block_on(serve(args, settings, doors));
     runtime.shutdown_background();

@@ -2,10 +2,12 @@
 //!
 //! Defaults < the file < `DISCORDD_*` < flags. It must not open, connect or write anything.
 
+mod check;
 mod environment;
 mod units;
 
 use std::{
+    fs, io,
     net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
@@ -132,6 +134,11 @@ pub enum LogFormat {
     Text,
 }
 
+/// The settings are the reason why the daemon does not start.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the settings cannot be used")]
+pub struct Unusable;
+
 /// Settings and what was noticed while they were read.
 #[derive(Debug)]
 pub struct Loaded {
@@ -207,8 +214,12 @@ impl Settings {
         if let Some(file) = file {
             anyhow::ensure!(file.is_file(), "{}: there is no such file", file.display());
             figment = figment.merge(Toml::file_exact(file));
-        } else if Path::new(DEFAULT_FILE).is_file() {
-            figment = figment.merge(Toml::file_exact(DEFAULT_FILE));
+        } else {
+            match fs::metadata(DEFAULT_FILE) {
+                Ok(_) => figment = figment.merge(Toml::file_exact(DEFAULT_FILE)),
+                Err(err) if err.kind() == io::ErrorKind::NotFound => {}
+                Err(err) => return Err(err).context(DEFAULT_FILE),
+            }
         }
         let (variables, unknown_variables) = environment.settings();
         let mut given = Dict::new();
@@ -241,16 +252,8 @@ impl Settings {
                  without TLS; set listen.allow_insecure_tcp = true if that is wanted"
             );
         }
-        let limits = &self.limits;
-        for (name, value) in [
-            ("connections", limits.connections),
-            ("calls", limits.calls),
-            ("calls_per_connection", limits.calls_per_connection),
-            ("batch", limits.batch),
-        ] {
-            anyhow::ensure!(value > 0, "limits.{name}: 0 would let nothing through");
-        }
-        Ok(())
+        self.discord.check()?;
+        self.limits.check()
     }
 }
 

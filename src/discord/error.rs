@@ -70,6 +70,8 @@ pub enum Error {
 pub enum Cause {
     /// No connection: refused, unreachable, or the name is not known.
     Connect(String),
+    /// The daemon's own way out cannot be reached.
+    Exit(String),
     /// The connection was lost after it stood.
     Lost(String),
     /// The proxy did not open the way.
@@ -84,6 +86,7 @@ impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Connect(why) => write!(f, "no connection: {why}"),
+            Self::Exit(why) => write!(f, "the daemon cannot reach its own way out: {why}"),
             Self::Lost(why) => write!(f, "the connection was lost: {why}"),
             Self::Proxy(why) => write!(f, "the proxy did not open the way: {why}"),
             Self::Status(status) => write!(f, "it answered with status {status}"),

@@ -18,7 +18,7 @@ use twilight_http::{
     request::Request, routing::Route,
 };
 
-use self::exit::Passage;
+use self::exit::{Passage, innermost};
 pub use self::{
     error::{Cause, Delivered, Error, FieldError, Phase, Said, Scope, Unreadable},
     exit::Exit,
@@ -72,7 +72,8 @@ impl Discord {
         T: DeserializeOwned + Unpin,
         R: IntoFuture<Output = Result<Response<T>, TwilightError>>,
     {
-        let response = request.await.map_err(|err| self.explain(&err))?;
+        let begun = self.passage.begun();
+        let response = request.await.map_err(|err| self.explain(&err, begun))?;
         let status = response.status().get();
         response.model().await.map_err(|_| Error::BadAnswer {
             why: Unreadable::Shape,
@@ -94,12 +95,16 @@ impl Discord {
                 status,
                 delivered: Delivered::No,
             },
-            error => error,
+            error @ (Error::Build
+            | Error::RateLimited { .. }
+            | Error::Refused(_)
+            | Error::TimedOut { .. }
+            | Error::Unavailable { .. }) => error,
         })
     }
 
     /// Finds what the exit kept of a failure; twilight itself knows only its number.
-    fn explain(&self, err: &TwilightError) -> Error {
+    fn explain(&self, err: &TwilightError, begun: u64) -> Error {
         let number = match err.kind() {
             ErrorType::Response {
                 error: ApiError::General(kept),
@@ -118,22 +123,29 @@ impl Discord {
             | _ => None,
         };
         let kept = number.and_then(|number| self.passage.failure(number));
-        kept.unwrap_or_else(|| self.without_exit(err))
+        kept.unwrap_or_else(|| self.without_exit(err, begun))
     }
 
-    /// The exit itself did not answer: out of descriptors, or the daemon is ending.
-    fn without_exit(&self, err: &TwilightError) -> Error {
-        let timed_out = matches!(err.kind(), ErrorType::RequestTimedOut);
-        if timed_out || Instant::now() >= self.passage.deadline() {
-            return Error::TimedOut {
-                phase: Phase::Waiting,
-                delivered: Delivered::Unknown,
+    /// The exit itself did not answer: out of descriptors, overrun, or the daemon is ending.
+    fn without_exit(&self, err: &TwilightError, begun: u64) -> Error {
+        let unsent = self.passage.close_unless_begun(begun);
+        let delivered = if unsent {
+            Delivered::No
+        } else {
+            Delivered::Unknown
+        };
+        if Instant::now() >= self.passage.deadline() {
+            let phase = if unsent {
+                Phase::Connecting
+            } else {
+                Phase::Waiting
             };
+            return Error::TimedOut { phase, delivered };
         }
         Error::Unavailable {
-            cause: Cause::Lost("the way out of the daemon is closed".to_owned()),
+            cause: Cause::Exit(innermost(err)),
             said: None,
-            delivered: Delivered::Unknown,
+            delivered,
         }
     }
 }

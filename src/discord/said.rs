@@ -2,10 +2,15 @@
 //!
 //! It trusts nothing in it: the length is bounded, and what looks like a token is taken out.
 
+use std::borrow::Cow;
+
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::error::{FieldError, Said};
+use super::{
+    error::{FieldError, Said},
+    token::Token,
+};
 
 /// Longest message of Discord's that is passed on, in characters.
 const MAX_MESSAGE_CHARS: usize = 300;
@@ -15,6 +20,9 @@ const MAX_FIELDS: usize = 50;
 const MAX_DEPTH: usize = 16;
 /// Shortest run of token characters that is taken for a secret, in bytes.
 const SECRET_BYTES: usize = 50;
+
+/// What stands in the place of a secret.
+const WITHHELD: &str = "[withheld]";
 
 /// Discord's error body.
 /// See <https://discord.com/developers/docs/reference#error-messages>.
@@ -27,8 +35,9 @@ struct Body {
 
 impl Said {
     /// Reads what came with `status`; a body that is not Discord's JSON says nothing.
-    pub(super) fn read(status: u16, body: &[u8]) -> Self {
-        let body: Body = serde_json::from_slice(body).unwrap_or_default();
+    pub(super) fn read(status: u16, body: &[u8], token: &Token) -> Self {
+        let body = without(body, token);
+        let body: Body = serde_json::from_slice(&body).unwrap_or_default();
         let mut fields = Vec::new();
         if let Some(Value::Object(tree)) = &body.errors {
             flatten(tree, &mut String::new(), 0, &mut fields);
@@ -39,6 +48,16 @@ impl Said {
             message: body.message.as_deref().map(presentable),
             fields,
         }
+    }
+}
+
+/// Takes a call's own token out of what came back, whatever it looks like.
+fn without<'a>(body: &'a [u8], token: &Token) -> Cow<'a, [u8]> {
+    match std::str::from_utf8(body) {
+        Ok(text) if text.contains(token.expose()) => {
+            Cow::Owned(text.replace(token.expose(), WITHHELD).into_bytes())
+        }
+        Ok(_) | Err(_) => Cow::Borrowed(body),
     }
 }
 
@@ -89,7 +108,7 @@ pub(super) fn presentable(text: &str) -> String {
         let run = rest.find(|c| !of_a_token(c)).unwrap_or(rest.len());
         let (word, after) = rest.split_at(run);
         if looks_secret(word) {
-            shown.push_str("[withheld]");
+            shown.push_str(WITHHELD);
         } else {
             shown.push_str(word);
         }
@@ -122,11 +141,21 @@ fn visible(c: char) -> char {
 mod tests {
     use super::*;
 
+    fn read(status: u16, body: &[u8]) -> Said {
+        Said::read(status, body, &Token::parse("short").unwrap())
+    }
+
+    #[test]
+    fn the_calls_own_token_is_withheld_however_it_looks() {
+        let said = read(400, br#"{"code":1,"message":"what is short for?"}"#);
+        assert_eq!(said.message.as_deref(), Some("what is [withheld] for?"));
+    }
+
     #[test]
     fn the_tree_of_field_errors_is_flattened() {
         let body = br#"{"code":50035,"message":"Invalid Form Body","errors":{"embeds":{"0":{"title":
             {"_errors":[{"code":"BASE_TYPE_MAX_LENGTH","message":"Must be 256 or fewer in length."}]}}}}}"#;
-        let said = Said::read(400, body);
+        let said = read(400, body);
         assert_eq!((said.status, said.code), (400, Some(50035)));
         assert_eq!(said.fields.len(), 1);
         assert_eq!(said.fields[0].path, "embeds.0.title");
@@ -135,7 +164,7 @@ mod tests {
 
     #[test]
     fn a_body_that_is_not_json_says_nothing() {
-        let said = Said::read(502, b"<html>Bad Gateway</html>");
+        let said = read(502, b"<html>Bad Gateway</html>");
         assert_eq!((said.code, said.message), (None, None));
     }
 

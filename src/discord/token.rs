@@ -25,6 +25,9 @@ pub enum InvalidToken {
     /// Nothing at all.
     #[error("a bot token is wanted, not an empty text")]
     Empty,
+    /// A header of another scheme than `Bot`.
+    #[error("the header Authorization has the form `Bot <token>`")]
+    Scheme,
     /// Longer than 512 bytes.
     #[error("a bot token has at most {MAX_TOKEN_BYTES} characters")]
     TooLong,
@@ -51,6 +54,23 @@ impl Token {
             return Err(InvalidToken::Characters);
         }
         Ok(Self(SecretString::from(text)))
+    }
+
+    /// Takes the token from the value of an `Authorization` header, whose scheme may be in any
+    /// case.
+    ///
+    /// # Errors
+    ///
+    /// When the scheme is not `Bot`, or no bot's token can look like this.
+    pub fn from_header(value: &[u8]) -> Result<Self, InvalidToken> {
+        let value = std::str::from_utf8(value).map_err(|_| InvalidToken::Characters)?;
+        match value.trim().split_once(' ') {
+            Some((scheme, token)) if scheme.eq_ignore_ascii_case("Bot") => {
+                Self::parse(token.trim_start())
+            }
+            Some((scheme, _)) if scheme.eq_ignore_ascii_case("Bearer") => Err(InvalidToken::Bearer),
+            Some(_) | None => Err(InvalidToken::Scheme),
+        }
     }
 
     /// The token itself, for the one header that carries it.
@@ -87,6 +107,25 @@ mod tests {
         assert_eq!(refused("tökén"), InvalidToken::Characters);
         assert_eq!(refused(&"a".repeat(513)), InvalidToken::TooLong);
         assert!(Token::parse(&"a".repeat(512)).is_ok());
+    }
+
+    #[test]
+    fn a_header_has_its_scheme_in_any_case() {
+        for value in ["Bot abc", "bot abc", "BOT  abc "] {
+            assert_eq!(
+                Token::from_header(value.as_bytes()).unwrap().expose(),
+                "abc"
+            );
+        }
+        for (value, expected) in [
+            ("Bearer abc", InvalidToken::Bearer),
+            ("Basic abc", InvalidToken::Scheme),
+            ("abc", InvalidToken::Scheme),
+            ("Bot a b", InvalidToken::Characters),
+        ] {
+            let refused = Token::from_header(value.as_bytes()).unwrap_err();
+            assert_eq!(refused, expected, "{value}");
+        }
     }
 
     #[test]

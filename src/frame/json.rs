@@ -116,6 +116,11 @@ impl Framing for JsonTexts {
         while self.scanned < self.received.len() {
             let byte = self.received[self.scanned];
             self.scanned += 1;
+            if self.scanned > self.max_text_bytes {
+                self.leave(byte);
+                let max_bytes = self.max_text_bytes;
+                return Some(Found::Broken(Broken::Size { max_bytes }));
+            }
             match self.step(byte) {
                 Step::On => {}
                 Step::Broken(broken) => {
@@ -124,11 +129,6 @@ impl Framing for JsonTexts {
                 }
                 Step::End => return Some(Found::Text(self.take())),
                 Step::Forget => self.forget(),
-            }
-            if self.scanned > self.max_text_bytes {
-                self.leave(byte);
-                let max_bytes = self.max_text_bytes;
-                return Some(Found::Broken(Broken::Size { max_bytes }));
             }
         }
         if self.received.is_empty() {

@@ -11,7 +11,7 @@ use std::{fmt, io, sync::Arc, time::Duration};
 
 use axum::Router;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader},
+    io::{AsyncRead, AsyncWrite, BufReader},
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
     sync::Semaphore,
     time::{Instant, timeout},
@@ -56,6 +56,7 @@ pub struct Reception {
     rpc: Arc<Rpc>,
     router: Router,
     first_byte_timeout: Duration,
+    calls_per_connection: usize,
     places: Arc<Semaphore>,
     tracker: TaskTracker,
     stop: CancellationToken,
@@ -127,6 +128,7 @@ impl Reception {
             router: http::router(Arc::clone(&rpc), stop.clone()),
             rpc,
             first_byte_timeout: limits.first_byte_timeout,
+            calls_per_connection: limits.calls_per_connection,
             places: Arc::new(Semaphore::new(limits.connections)),
             tracker,
             stop,
@@ -160,8 +162,10 @@ impl Reception {
     async fn receive(&self, listener: &impl Accept) {
         loop {
             let next = async {
+                let accepted = listener.accept().await;
+                // One connection of each door may wait here for a place.
                 let place = Arc::clone(&self.places).acquire_owned().await;
-                (place, listener.accept().await)
+                (place, accepted)
             };
             let (place, accepted) = tokio::select! {
                 next = next => next,
@@ -220,15 +224,13 @@ impl Reception {
         match sniffed {
             Ok(Ok(Framing::Http)) => Box::pin(http::serve(stream, router, rpc, stop)).await,
             Ok(Ok(Framing::Lines)) => {
-                let caller = Caller::default();
+                let caller = Caller::new(self.calls_per_connection, None);
                 Box::pin(stream::serve(stream, JsonTexts::new, rpc, caller, stop)).await;
             }
             Ok(Ok(Framing::Nonsense)) => {
-                let _ = timeout(
-                    self.first_byte_timeout,
-                    stream.write_all(NONSENSE.as_bytes()),
-                )
-                .await;
+                let (mut reader, mut writer) = tokio::io::split(stream);
+                let said = stream::say_goodbye(&mut reader, &mut writer, NONSENSE.as_bytes());
+                let _ = said.await;
             }
             Ok(Ok(Framing::Nothing)) => {}
             Ok(Err(err)) => tracing::debug!(%err, "a connection ended before its first byte"),

@@ -12,7 +12,7 @@ use std::{
 };
 
 use anyhow::Context;
-use rustix::fs::Mode;
+use rustix::fs::{Mode, OFlags};
 
 use super::BACKLOG;
 use crate::config::{Environment, Listen, socket_candidates};
@@ -74,10 +74,14 @@ fn open_at(path: &Path, mode: Mode) -> anyhow::Result<OpenSocket> {
 fn lock(path: &Path) -> anyhow::Result<File> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
-    let file = File::create(&name)?;
+    // Nobody else may hold it, and what it is is not followed or cut.
+    let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(&name, flags, Mode::RUSR | Mode::WUSR)?);
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(fs::TryLockError::WouldBlock) => Err(InUse.into()),
+        Err(fs::TryLockError::WouldBlock) => {
+            Err(anyhow::Error::from(InUse).context("another daemon is starting there"))
+        }
         Err(fs::TryLockError::Error(err)) => Err(err.into()),
     }
 }

@@ -1,6 +1,10 @@
 //! `discord.listChannels`: the channels that Discord lists.
 
-use futures_util::{StreamExt, stream};
+use futures_util::{
+    StreamExt,
+    future::{try_join, try_join3},
+    stream,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use twilight_model::id::{
@@ -38,7 +42,7 @@ pub(super) struct ListChannels {
 
 /// The channels found.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct Channels {
+pub(super) struct Listing {
     /// Name of the bot.
     bot_info: String,
     /// Id of the bot.
@@ -98,28 +102,25 @@ impl Operation for ListChannels {
     const NAME: &'static str = "discord.listChannels";
     const EFFECT: Effect = Effect::Reads;
     const POSITIONS: &'static [&'static str] = &["guild_id", "types"];
-    type Reply = Channels;
+    type Reply = Listing;
 
-    async fn call(self, call: &Call) -> Result<Channels, Error> {
+    async fn call(self, call: &Call) -> Result<Listing, Error> {
         let discord = call.discord()?;
-        let (bot, found) = match self.guild_id {
-            Some(id) => {
-                let (bot, guild, channels) = futures_util::future::try_join3(
-                    guild::bot(&discord),
-                    guild::guild(&discord, id),
-                    guild::channels(&discord, id),
-                )
-                .await?;
-                let (id, name) = (guild.id, guild.name);
-                (bot, vec![(GuildName { id, name }, Ok(channels))])
-            }
-            None => {
-                let asked = (guild::bot(&discord), guild::all_guilds(&discord));
-                let (bot, guilds) = futures_util::future::try_join(asked.0, asked.1).await?;
-                (bot, read(&discord, guilds).await)
-            }
+        let (bot, found) = if let Some(id) = self.guild_id {
+            let (bot, guild, channels) = try_join3(
+                guild::bot(&discord),
+                guild::guild(&discord, id),
+                guild::channels(&discord, id),
+            )
+            .await?;
+            let (id, name) = (guild.id, guild.name);
+            (bot, vec![(GuildName { id, name }, Ok(channels))])
+        } else {
+            let asked = try_join(guild::bot(&discord), guild::all_guilds(&discord));
+            let (bot, guilds) = asked.await?;
+            (bot, read(&discord, guilds).await)
         };
-        let mut reply = Channels {
+        let mut reply = Listing {
             bot_info: bot.username,
             bot_id: bot.id,
             channels: Vec::new(),
@@ -150,7 +151,7 @@ async fn read(
     stream::iter(read).buffered(AT_ONCE).collect().await
 }
 
-impl Channels {
+impl Listing {
     fn add(&mut self, guild: &GuildName, channels: Vec<Channel>, kinds: &ChannelKinds) {
         let wanted = channels.into_iter().map(|channel| Listed {
             id: channel.id,

@@ -24,7 +24,7 @@ const KINDS: [(&str, &str); 7] = [
     ("integer", "a number"),
     ("map", "an object"),
     ("null", "null"),
-    ("sequence", "an array"),
+    ("sequence", "a list"),
     ("string", "a string"),
 ];
 
@@ -178,8 +178,13 @@ fn wanted(sentence: &str) -> String {
         return "a valid value".to_owned();
     };
     let wanted = match wanted.split(" at line ").next().unwrap_or(wanted) {
-        "non zero u64" | "non zero u64 string" => "a snowflake, a positive number in decimal",
+        "a map" => "an object",
+        "a sequence" => "a list",
+        "a discord snowflake" | "non zero u64" | "non zero u64 string" => {
+            "a snowflake, a positive number in decimal"
+        }
         "u8" | "u16" | "u32" | "u64" => "a whole number that is not negative and not too large",
+        wanted if wanted.starts_with("struct ") => "an object",
         wanted => wanted,
     };
     let found = found.trim_start_matches(start);
@@ -210,7 +215,7 @@ fn shown_path(path: &Path) -> String {
 
 /// A name as it may be repeated to the caller; one that could be a secret may not.
 fn shown(name: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '$');
     if name.len() <= MAX_NAME_BYTES && name.chars().all(plain) {
         name.to_owned()
     } else {

@@ -1,7 +1,7 @@
 //! `discord.sendMessage`: posts a message, once.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 use twilight_http::{request::Request, routing::Route};
 use twilight_model::id::{
@@ -13,8 +13,8 @@ use twilight_validate::message::{EMBED_COUNT_LIMIT, MESSAGE_CONTENT_LENGTH_MAX, 
 use super::{
     Call, Effect, Error, Operation,
     body::{
-        AllowedMentions, Embed, MessageReference, Nonce, Poll, Snowflake, check_chars, check_count,
-        check_embeds,
+        AllowedMentions, Embed, MessageReference, Nonce, Object, Poll, Snowflake, check_chars,
+        check_count, check_embeds,
     },
 };
 use crate::discord::{self, Discord};
@@ -47,17 +47,17 @@ pub(super) struct SendMessage {
     content: Option<String>,
     /// Rich content, at most 10 embeds.
     #[serde(skip_serializing_if = "Option::is_none")]
-    embeds: Option<Vec<Embed>>,
+    embeds: Option<Vec<Object<Embed>>>,
     /// Whom the message may ping; by default nobody.
-    #[serde(default)]
-    allowed_mentions: AllowedMentions,
+    #[serde(serialize_with = "or_nobody")]
+    allowed_mentions: Option<Object<AllowedMentions>>,
     /// Message that this one answers, a snowflake in decimal: short for message_reference.
     #[serde(skip_serializing)]
     #[schemars(with = "Option<Snowflake>")]
     reply_to: Option<Id<MessageMarker>>,
     /// Message that this one answers or forwards.
     #[serde(skip_serializing_if = "Option::is_none")]
-    message_reference: Option<MessageReference>,
+    message_reference: Option<Object<MessageReference>>,
     /// Buttons, menus and layout, as Discord documents them; passed on as they are given.
     #[serde(skip_serializing_if = "Option::is_none")]
     components: Option<Vec<Map<String, Value>>>,
@@ -67,7 +67,7 @@ pub(super) struct SendMessage {
     sticker_ids: Option<Vec<Id<StickerMarker>>>,
     /// A poll.
     #[serde(skip_serializing_if = "Option::is_none")]
-    poll: Option<Poll>,
+    poll: Option<Object<Poll>>,
     /// Bits of Discord's message flags, such as 4 (no link previews) or 4096 (no notification).
     #[serde(skip_serializing_if = "Option::is_none")]
     flags: Option<u64>,
@@ -165,7 +165,7 @@ impl SendMessage {
             guild_id,
             content: Some(content),
             embeds: None,
-            allowed_mentions: AllowedMentions::default(),
+            allowed_mentions: None,
             reply_to: None,
             message_reference: None,
             components: None,
@@ -184,7 +184,7 @@ impl SendMessage {
         let chosen = self.nonce.is_some();
         let nonce = self.nonce.get_or_insert_with(Nonce::random).to_string();
         if let Some(message_id) = self.reply_to {
-            self.message_reference = Some(MessageReference::reply(message_id));
+            self.message_reference = Some(Object(MessageReference::reply(message_id)));
         }
         let sent = match self.request() {
             Ok(request) => discord.send(discord.request::<Message>(request)).await,
@@ -250,7 +250,7 @@ impl SendMessage {
             && length(self.sticker_ids.as_ref()) == 0
             && self.poll.is_none()
             && self.shared_client_theme.is_none()
-            && !reference.is_some_and(MessageReference::forwards)
+            && !reference.is_some_and(|it| it.0.forwards())
     }
 
     fn request(&self) -> Result<Request, discord::Error> {
@@ -297,4 +297,19 @@ impl SendMessage {
 
 fn length<T>(list: Option<&Vec<T>>) -> usize {
     list.map_or(0, Vec::len)
+}
+
+/// Without a word from the caller nobody is pinged; without a field Discord would ping everybody.
+#[expect(
+    clippy::ref_option,
+    reason = "serde's serialize_with gives a reference"
+)]
+fn or_nobody<S: Serializer>(
+    mentions: &Option<Object<AllowedMentions>>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match mentions {
+        Some(mentions) => mentions.serialize(serializer),
+        None => AllowedMentions::default().serialize(serializer),
+    }
 }

@@ -98,17 +98,14 @@ impl Operation for TestMessage {
 
     async fn call(self, call: &Call) -> Result<Tested, Error> {
         let discord = call.discord()?;
-        let (bot, place) = match self.channel_id {
-            Some(id) => {
-                let asked = (guild::bot(&discord), guild::channel(&discord, id));
-                let (bot, channel) = try_join(asked.0, asked.1).await?;
-                (bot, place_of(&discord, channel).await?)
-            }
-            None => {
-                let bot = guild::bot(&discord).await?;
-                let place = find(&discord, &bot, self.guild_id).await?;
-                (bot, place)
-            }
+        let (bot, place) = if let Some(id) = self.channel_id {
+            let asked = try_join(guild::bot(&discord), guild::channel(&discord, id));
+            let (bot, channel) = asked.await?;
+            (bot, place_of(&discord, channel).await?)
+        } else {
+            let bot = guild::bot(&discord).await?;
+            let place = find(&discord, &bot, self.guild_id).await?;
+            (bot, place)
         };
         let mut tested = Tested::at(&bot, place);
         if self.dry_run {
@@ -140,12 +137,11 @@ async fn place_of(discord: &Discord, channel: Channel) -> Result<Place, Error> {
 
 /// Finds the first text channel that the bot may view and post in.
 async fn find(discord: &Discord, bot: &Bot, only: Option<Id<GuildMarker>>) -> Result<Place, Error> {
-    let guilds: Vec<Id<GuildMarker>> = match only {
-        Some(id) => vec![id],
-        None => {
-            let guilds = guild::first_guilds(discord, MAX_GUILDS).await?;
-            guilds.into_iter().map(|guild| guild.id).collect()
-        }
+    let guilds: Vec<Id<GuildMarker>> = if let Some(id) = only {
+        vec![id]
+    } else {
+        let guilds = guild::first_guilds(discord, MAX_GUILDS).await?;
+        guilds.into_iter().map(|guild| guild.id).collect()
     };
     for id in &guilds {
         let read = try_join3(

@@ -14,11 +14,11 @@ use jsonrpsee::{
         error::{INVALID_REQUEST_CODE, METHOD_NOT_FOUND_CODE, PARSE_ERROR_CODE},
     },
 };
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::value::RawValue;
 
-use super::{Caller, Rpc, rpc::error_object};
-use crate::operation::Error;
+use super::{Caller, Rpc};
+use crate::discord::Delivered;
 
 /// How every answer begins; jsonrpsee was given a null id, and the caller's takes its place.
 const HEAD: &str = r#"{"jsonrpc":"2.0","id":null,"#;
@@ -83,20 +83,15 @@ impl Rpc {
         (!answers.is_empty()).then(|| format!("[{}]", answers.join(",")))
     }
 
-    /// Refuses a document that came when the daemon was already stopping.
-    pub(super) fn refuse(document: &[u8]) -> String {
-        let envelope: Option<Envelope<'_>> = serde_json::from_slice(document).ok();
-        let id = envelope.and_then(|it| it.id).map(RawValue::get);
-        let id = id.filter(|id| is_id(id)).unwrap_or("null");
-        under(id, error_object(&Error::Stopping))
-    }
-
     async fn answer_one(&self, text: &str, caller: &Caller) -> Option<String> {
         let request = match Request::read(text) {
             Ok(request) => request,
             Err(refusal) => return Some(under(refusal.id, refusal.error)),
         };
-        let outcome = self.call(&request, caller).await;
+        let outcome = match caller.places.acquire().await {
+            Ok(_place) => self.call(&request, caller).await,
+            Err(_) => return None,
+        };
         request.id.map(|id| match outcome {
             Ok(response) => with_id(response, id),
             Err(error) => under(id, error),
@@ -130,7 +125,13 @@ impl Rpc {
 impl<'a> Request<'a> {
     /// Reads one call, strictly: what is not a call of JSON-RPC 2.0 is refused.
     fn read(text: &'a str) -> Result<Self, Refusal<'a>> {
-        let envelope: Envelope<'a> = serde_json::from_str(text).map_err(|err| Refusal {
+        // What serde reads from a list too is an object here.
+        let read = if text.starts_with('[') {
+            Err(de::Error::custom("a list"))
+        } else {
+            serde_json::from_str(text)
+        };
+        let envelope: Envelope<'a> = read.map_err(|err: serde_json::Error| Refusal {
             id: "null",
             error: if err.is_data() {
                 invalid("a call is an object, and names each member once")
@@ -202,12 +203,12 @@ pub(super) fn invalid_request(id: &str, why: &str) -> String {
 
 fn unreadable(why: &str) -> ErrorObject<'static> {
     let message = format!("Parse error: {why}");
-    ErrorObject::owned(PARSE_ERROR_CODE, message, None::<()>)
+    mistake(PARSE_ERROR_CODE, "parse_error", message)
 }
 
 fn invalid(why: &str) -> ErrorObject<'static> {
     let message = format!("Invalid request: {why}");
-    ErrorObject::owned(INVALID_REQUEST_CODE, message, None::<()>)
+    mistake(INVALID_REQUEST_CODE, "invalid_request", message)
 }
 
 fn unknown_method(name: &str) -> ErrorObject<'static> {
@@ -217,7 +218,23 @@ fn unknown_method(name: &str) -> ErrorObject<'static> {
     } else {
         "Method not found".to_owned()
     };
-    ErrorObject::owned(METHOD_NOT_FOUND_CODE, message, None::<()>)
+    mistake(METHOD_NOT_FOUND_CODE, "method_not_found", message)
+}
+
+/// A mistake of the caller's in the protocol itself: nothing was carried out.
+fn mistake(code: i32, kind: &'static str, message: String) -> ErrorObject<'static> {
+    #[derive(Serialize)]
+    struct Data {
+        kind: &'static str,
+        retryable: bool,
+        delivered: Delivered,
+    }
+    let data = Data {
+        kind,
+        retryable: false,
+        delivered: Delivered::No,
+    };
+    ErrorObject::owned(code, message, Some(data))
 }
 
 /// Where JSON ends to be JSON; serde's sentence never holds what stands there.
@@ -237,7 +254,11 @@ mod tests {
         let expected = r#"{"jsonrpc":"2.0","id":-1.5e3,"result":"reply"}"#;
         assert_eq!(with_id(response, "-1.5e3"), expected);
         let error = MethodResponse::error(Id::Null, invalid("why"));
-        let expected = r#"{"jsonrpc":"2.0","id":"x","error":{"code":-32600,"message":"Invalid request: why"}}"#;
+        let expected = concat!(
+            r#"{"jsonrpc":"2.0","id":"x","error":{"code":-32600,"#,
+            r#""message":"Invalid request: why","#,
+            r#""data":{"kind":"invalid_request","retryable":false,"delivered":"no"}}}"#
+        );
         assert_eq!(with_id(error, r#""x""#), expected);
     }
 }

@@ -1,7 +1,7 @@
 //! HTTP/1.1: `POST /` is JSON-RPC, an upgrade of it is WebSocket, and a few pages tell how the
 //! daemon is.
 
-use std::{pin::pin, sync::Arc};
+use std::{error::Error, pin::pin, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -11,16 +11,16 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use hyper::server::conn::http1;
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    service::TowerToHyperService,
-};
+use http_body_util::LengthLimitError;
+use hyper::{Request as HyperRequest, body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::timeout,
 };
+use tokio_io_timeout::TimeoutWriter;
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
 
 use super::{
     Caller, Rpc,
@@ -35,11 +35,21 @@ use crate::{
 /// Most bytes of a request's head that are held, and of an answer that waits to be written.
 const MAX_BUFFER_BYTES: usize = 64 << 10;
 
+/// How long a connection with no call under way is given when the daemon stops.
+const GOODBYE: Duration = Duration::from_secs(5);
+
 /// What the pages share.
 #[derive(Clone)]
 struct Site {
     rpc: Arc<Rpc>,
     stop: CancellationToken,
+}
+
+impl Site {
+    fn caller(&self, headers: &HeaderMap) -> Caller {
+        let calls = self.rpc.shared.limits.calls_per_connection;
+        Caller::new(calls, token(headers))
+    }
 }
 
 /// The pages there are. Web sockets end when `stop` is cancelled.
@@ -58,23 +68,42 @@ pub fn router(rpc: Arc<Rpc>, stop: CancellationToken) -> Router {
 /// Serves one connection until the peer is done, or `stop` is cancelled and its call is answered.
 pub async fn serve<S>(stream: S, router: Router, rpc: Arc<Rpc>, stop: CancellationToken)
 where
-    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    S: AsyncRead + AsyncWrite + Send + 'static,
 {
-    let service = TowerToHyperService::new(router);
+    let limits = &rpc.shared.limits;
+    // hyper would wait for ever for a peer that does not read.
+    let mut stream = TimeoutWriter::new(stream);
+    stream.set_timeout(Some(limits.body_timeout));
+    let under_way = Arc::new(());
+    let service = service_fn(|request: HyperRequest<Incoming>| {
+        let (router, under_way) = (router.clone(), Arc::clone(&under_way));
+        async move {
+            let answer = router.oneshot(request).await;
+            drop(under_way);
+            answer
+        }
+    });
     let mut connection = pin!(
         http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(rpc.shared.limits.header_timeout)
+            .header_read_timeout(limits.header_timeout)
             .max_buf_size(MAX_BUFFER_BYTES)
             .half_close(true)
-            .serve_connection(TokioIo::new(stream), service)
+            .serve_connection(TokioIo::new(Box::pin(stream)), service)
             .with_upgrades()
     );
     let served = tokio::select! {
         served = connection.as_mut() => served,
         () = stop.cancelled() => {
             connection.as_mut().graceful_shutdown();
-            connection.await
+            loop {
+                match timeout(GOODBYE, connection.as_mut()).await {
+                    Ok(served) => break served,
+                    Err(_) if Arc::strong_count(&under_way) > 1 => {}
+                    // Half a request, or an answer that nobody reads.
+                    Err(_) => return,
+                }
+            }
         }
     };
     if let Err(err) = served {
@@ -95,9 +124,7 @@ async fn call(State(site): State<Site>, request: Request) -> Response {
         Ok(body) => body,
         Err(refused) => return refused,
     };
-    let caller = Caller {
-        token: token(&head.headers),
-    };
+    let caller = site.caller(&head.headers);
     match site.rpc.answer(&body, &caller).await {
         Some(answer) => json(StatusCode::OK, answer),
         None => StatusCode::NO_CONTENT.into_response(),
@@ -108,9 +135,7 @@ async fn upgrade(State(site): State<Site>, request: Request) -> Response {
     if let Some(refused) = refuse_web_page(request.headers()) {
         return refused;
     }
-    let caller = Caller {
-        token: token(request.headers()),
-    };
+    let caller = site.caller(request.headers());
     websocket::upgrade(site.rpc, request, caller, site.stop)
 }
 
@@ -151,12 +176,17 @@ async fn read(rpc: &Rpc, body: Body) -> Result<bytes::Bytes, Response> {
     let max = limits.request_bytes.bytes();
     match timeout(limits.body_timeout, to_bytes(body, max)).await {
         Ok(Ok(body)) => Ok(body),
+        Ok(Err(err))
+            if err
+                .source()
+                .is_some_and(<dyn Error>::is::<LengthLimitError>) =>
+        {
+            let why = invalid_request("null", &format!("the body is longer than {max} bytes"));
+            Err(json(StatusCode::PAYLOAD_TOO_LARGE, why))
+        }
         Ok(Err(_)) => {
-            let why = format!("the body is longer than {max} bytes, or was cut");
-            Err(json(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                invalid_request("null", &why),
-            ))
+            let why = parse_error("the body was cut");
+            Err(json(StatusCode::BAD_REQUEST, why))
         }
         Err(_) => {
             let why = parse_error("the rest of the body did not come in time");
@@ -175,7 +205,7 @@ fn is_json(headers: &HeaderMap) -> bool {
 /// The token in the `Authorization` header, if there is one.
 fn token(headers: &HeaderMap) -> Option<Result<Token, InvalidToken>> {
     let header = headers.get(header::AUTHORIZATION)?;
-    Some(Token::parse(&String::from_utf8_lossy(header.as_bytes())))
+    Some(Token::from_header(header.as_bytes()))
 }
 
 fn json(status: StatusCode, body: String) -> Response {

@@ -10,12 +10,29 @@ mod rpc;
 pub mod stream;
 mod websocket;
 
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+
 pub use self::rpc::Rpc;
 use crate::discord::{InvalidToken, Token};
 
 /// Who asks, as far as the connection or the request tells.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Caller {
+    /// Calls that may be under way on the connection, those of batches counted one by one.
+    pub places: Arc<Semaphore>,
     /// The token of the request's `Authorization` header, for calls that bring none of their own.
     pub token: Option<Result<Token, InvalidToken>>,
+}
+
+impl Caller {
+    /// Somebody on a connection that may have `calls` under way.
+    #[must_use]
+    pub fn new(calls: usize, token: Option<Result<Token, InvalidToken>>) -> Self {
+        Self {
+            places: Arc::new(Semaphore::new(calls)),
+            token,
+        }
+    }
 }

@@ -52,7 +52,7 @@ fn method(entry: &Entry, generator: &mut SchemaGenerator) -> Value {
         .unwrap_or_default();
     for name in in_order(entry, &properties) {
         let required = required.contains(&name.as_str());
-        params.push(param(&name, required, properties[&name].clone()));
+        params.push(param(&name, required, &properties[&name]));
     }
     if entry.takes_token() {
         params.push(timeout());
@@ -77,7 +77,7 @@ fn in_order(entry: &Entry, properties: &Map<String, Value>) -> Vec<String> {
     positions.chain(others).collect()
 }
 
-fn param(name: &str, required: bool, schema: Value) -> Value {
+fn param(name: &str, required: bool, schema: &Value) -> Value {
     let description = schema["description"].clone();
     json!({"name": name, "required": required, "description": description, "schema": schema})
 }
@@ -85,13 +85,13 @@ fn param(name: &str, required: bool, schema: Value) -> Value {
 fn token() -> Value {
     let schema = json!({"type": "string", "maxLength": 512,
         "description": "The bot's token; needed unless the header Authorization has it."});
-    param("discord_token", false, schema)
+    param("discord_token", false, &schema)
 }
 
 fn timeout() -> Value {
     let schema = json!({"type": "integer", "minimum": 1,
         "description": "Most time the call may take, in milliseconds."});
-    param("timeout_ms", false, schema)
+    param("timeout_ms", false, &schema)
 }
 
 /// What a call to Discord can come back with.

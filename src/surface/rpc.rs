@@ -59,15 +59,16 @@ impl Rpc {
         });
         let mut methods = RpcModule::from_arc(Arc::clone(&shared));
         for entry in TABLE {
-            let positions = positions(entry);
+            let positions: Arc<[_]> = positions(entry).into();
             methods
                 .register_async_method(entry.name, move |params, shared, extensions| {
-                    let read = shared.begin(entry, &positions, &params, &extensions);
+                    let positions = Arc::clone(&positions);
                     async move {
-                        match read {
-                            Ok(job) => payload(shared.finish(entry, job).await),
-                            Err(error) => payload(Err(error)),
-                        }
+                        let outcome = async {
+                            let job = shared.begin(entry, &positions, &params, &extensions)?;
+                            Arc::clone(&shared).finish(entry, job).await
+                        };
+                        payload(unless_it_panics(outcome, Delivered::No).await)
                     }
                 })
                 .expect("a test holds the names unique");
@@ -110,6 +111,9 @@ impl Shared {
             let call = self.call(None, self.limits.call_timeout);
             return entry.read(params, call);
         }
+        if self.hall.metrics.draining() {
+            return Err(Error::Stopping);
+        }
         let token = match params.take::<Cow<'_, str>>("discord_token")? {
             Some(text) => Some(Token::parse(&text)?),
             None => extensions
@@ -124,7 +128,7 @@ impl Shared {
     /// Runs a call. One that changes something goes on when nobody waits for it any more.
     async fn finish(self: Arc<Self>, entry: &Entry, job: Job) -> Result<Box<RawValue>, Error> {
         if !entry.takes_token() {
-            return unless_it_panics(job, Delivered::No).await;
+            return job.await;
         }
         let shared = Arc::clone(&self);
         let counted = async move {
@@ -136,7 +140,7 @@ impl Shared {
             job.await
         };
         match entry.effect {
-            Effect::Local | Effect::Reads => unless_it_panics(counted, Delivered::No).await,
+            Effect::Local | Effect::Reads => counted.await,
             Effect::Posts => {
                 let spawned = self
                     .tracker

@@ -93,6 +93,10 @@ impl<S: AsyncRead + AsyncWrite, F: Framing> Connection<S, F> {
         loop {
             self.begin_calls();
             let answered = self.under_way.is_empty() && self.unsent.is_empty();
+            if answered && self.stopping {
+                self.read_what_has_come();
+            }
+            let answered = self.under_way.is_empty() && self.unsent.is_empty();
             if answered && (self.input == Input::Done || self.stopping) {
                 return self.say_goodbye().await;
             }
@@ -153,7 +157,6 @@ impl<S: AsyncRead + AsyncWrite, F: Framing> Connection<S, F> {
 
     fn take(&mut self, found: Found) {
         match found {
-            Found::Text(text) if self.stopping => self.queue(Some(Rpc::refuse(&text))),
             Found::Text(text) => {
                 let begins = text.iter().find(|byte| !byte.is_ascii_whitespace());
                 if matches!(begins, Some(b'{' | b'[')) {
@@ -272,16 +275,29 @@ impl<S: AsyncRead + AsyncWrite, F: Framing> Connection<S, F> {
         false
     }
 
-    /// Ends writing first, then reads what still comes.
     async fn say_goodbye(&mut self) -> io::Result<()> {
         self.framing.put_end(&mut self.unsent);
-        let goodbye = async {
-            self.writer.write_all(&self.unsent).await?;
-            self.writer.shutdown().await?;
-            let mut rest = [0; 512];
-            while self.reader.read(&mut rest).await? > 0 {}
-            Ok(())
-        };
-        timeout(GOODBYE, goodbye).await.unwrap_or(Ok(()))
+        say_goodbye(&mut self.reader, &mut self.writer, &self.unsent).await
     }
+}
+
+/// Writes the last words and ends writing, then reads what still comes: closing on unread input
+/// would reset the connection, and the answers with it.
+///
+/// # Errors
+///
+/// When the connection is lost meanwhile.
+pub async fn say_goodbye(
+    reader: &mut (impl AsyncRead + Unpin),
+    writer: &mut (impl AsyncWrite + Unpin),
+    last_words: &[u8],
+) -> io::Result<()> {
+    let goodbye = async {
+        writer.write_all(last_words).await?;
+        writer.shutdown().await?;
+        let mut rest = [0; 512];
+        while reader.read(&mut rest).await? > 0 {}
+        Ok(())
+    };
+    timeout(GOODBYE, goodbye).await.unwrap_or(Ok(()))
 }

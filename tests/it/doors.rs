@@ -174,6 +174,158 @@ fn a_batch_is_answered_in_one_text_and_a_notification_by_nothing() {
 }
 
 #[test]
+fn a_list_is_no_call_and_no_object() {
+    let daemon = Daemon::start(NOWHERE, &[]);
+    let answers = daemon.lines().ask(&json!([["2.0", 1, "health", {}]]));
+    assert_answers(
+        answers.as_array().unwrap(),
+        &[(Value::Null, Some(-32600))],
+        "a list",
+    );
+    let params = json!({"discord_token": "t", "channel_id": 1, "content": "x",
+        "allowed_mentions": [["everyone"], [], [], false]});
+    let answer = daemon.call("discord.sendMessage", &params);
+    assert_eq!(
+        answer["error"]["message"],
+        "allowed_mentions: expected an object, not a list"
+    );
+}
+
+#[test]
+fn mistakes_in_the_protocol_say_that_nothing_was_delivered() {
+    let daemon = Daemon::start(NOWHERE, &[]);
+    for (input, kind) in [
+        ("{]", "parse_error"),
+        ("{}", "invalid_request"),
+        (
+            r#"{"jsonrpc":"2.0","id":1,"method":"x"}"#,
+            "method_not_found",
+        ),
+    ] {
+        let answers = daemon.lines().exchange(input.as_bytes());
+        let expected = json!({"kind": kind, "retryable": false, "delivered": "no"});
+        assert_eq!(answers[0]["error"]["data"], expected, "{input}");
+    }
+}
+
+#[test]
+fn the_calls_of_batches_count_one_by_one() {
+    // With two places on the connection a third call must wait for one of the first.
+    let (arrived, arrival) = std::sync::mpsc::channel();
+    let (go, gone) = std::sync::mpsc::channel::<()>();
+    let (arrived, gone) = (std::sync::Mutex::new(arrived), std::sync::Mutex::new(gone));
+    let upstream = Upstream::start(move |_, stream| {
+        arrived.lock().unwrap().send(()).unwrap();
+        gone.lock().unwrap().recv().unwrap();
+        let _ = stream.write_all(http("404 Not Found", "", "{}").as_bytes());
+    });
+    let daemon = Daemon::start(
+        &upstream.base_url(),
+        &[("DISCORDD_LIMITS__CALLS_PER_CONNECTION", "2")],
+    );
+    let call = json!({"jsonrpc": "2.0", "id": 1, "method": "discord.sendMessage",
+        "params": ["t", "1", "x"]});
+    let mut lines = daemon.lines();
+    lines.send(json!([call, call, call]).to_string().as_bytes());
+    lines.send(json!([call, call, call]).to_string().as_bytes());
+    for _ in 0..2 {
+        arrival.recv().unwrap();
+    }
+    let health = daemon.call("health", &json!({}));
+    assert_eq!(health["result"]["in_flight"], 2);
+    assert_eq!(upstream.requests(), 2);
+    for _ in 0..6 {
+        go.send(()).unwrap();
+    }
+    for _ in 0..2 {
+        assert_eq!(lines.read().as_array().unwrap().len(), 3);
+    }
+}
+
+#[test]
+fn a_text_that_does_not_end_is_given_up_in_time() {
+    let limits = [
+        ("DISCORDD_LIMITS__BODY_TIMEOUT", "200ms"),
+        ("DISCORDD_LIMITS__IDLE_TIMEOUT", "1h"),
+    ];
+    let daemon = Daemon::start(NOWHERE, &limits);
+    let mut lines = daemon.lines();
+    lines.send(br#"{"jsonrpc":"#);
+    let answers = lines.rest();
+    assert_answers(&answers, &[(Value::Null, Some(-32700))], "half a text");
+    let mut lines = daemon.lines();
+    lines.ask(&health(&json!(1)));
+    lines.send(br#"{"jsonrpc":"#);
+    assert_answers(
+        &lines.rest(),
+        &[(Value::Null, Some(-32700))],
+        "a later half",
+    );
+}
+
+#[test]
+fn a_silent_connection_is_closed_in_time() {
+    let limits = [
+        ("DISCORDD_LIMITS__FIRST_BYTE_TIMEOUT", "200ms"),
+        ("DISCORDD_LIMITS__IDLE_TIMEOUT", "200ms"),
+        ("DISCORDD_LIMITS__HEADER_TIMEOUT", "200ms"),
+        ("DISCORDD_LIMITS__BODY_TIMEOUT", "200ms"),
+    ];
+    let daemon = Daemon::start(NOWHERE, &limits);
+    assert_eq!(daemon.lines().rest(), [Value::Null; 0]);
+    let mut lines = daemon.lines();
+    lines.ask(&health(&json!(1)));
+    assert_eq!(lines.rest(), [Value::Null; 0]);
+    for half in [
+        "POST / HTTP/1.1\r\n",
+        "GET /health HTTP/1.1\r\nhost: x\r\n\r\n",
+    ] {
+        let mut stream = UnixStream::connect(&daemon.socket).unwrap();
+        stream.write_all(half.as_bytes()).unwrap();
+        let mut all = Vec::new();
+        std::io::Read::read_to_end(&mut stream, &mut all).unwrap();
+    }
+}
+
+#[test]
+fn an_answer_over_http_that_nobody_reads_is_given_up_in_time() {
+    let daemon = Daemon::start(NOWHERE, &[("DISCORDD_LIMITS__BODY_TIMEOUT", "200ms")]);
+    let call = json!({"jsonrpc": "2.0", "id": "x".repeat(900_000), "method": "health"});
+    let call = call.to_string();
+    let mut stream = UnixStream::connect(&daemon.socket).unwrap();
+    let start = format!(
+        "POST / HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\n\r\n",
+        call.len()
+    );
+    stream.write_all(start.as_bytes()).unwrap();
+    stream.write_all(call.as_bytes()).unwrap();
+    // One connection is ours, the other the question's.
+    let connections = || {
+        let text = daemon.http().send("GET", "/metrics", &[], b"").body;
+        let text = String::from_utf8(text).unwrap();
+        let fds = text
+            .lines()
+            .find_map(|line| line.strip_prefix("process_open_fds "));
+        fds.unwrap().parse::<u32>().unwrap()
+    };
+    let before = connections();
+    while connections() >= before {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn one_place_serves_both_doors() {
+    let daemon = Daemon::start(NOWHERE, &[("DISCORDD_LIMITS__CONNECTIONS", "1")]);
+    for _ in 0..3 {
+        let one = health(&json!(1)).to_string();
+        assert_eq!(daemon.lines().exchange(one.as_bytes()).len(), 1);
+        assert_eq!(Lines::tcp(daemon.tcp).exchange(one.as_bytes()).len(), 1);
+    }
+}
+
+#[test]
 fn many_calls_are_under_way_on_one_connection_and_answered_as_they_are_ready() {
     // The first message is answered only when the last has come: none may wait for another.
     let (all, count) = (16, std::sync::Arc::new(std::sync::Barrier::new(16)));
@@ -271,6 +423,7 @@ fn other_protocols_get_one_line_and_are_closed() {
         b"hello\n",
         b"\0\0\0",
         b"\xff\xfe",
+        &[b'~'; 1000],
     ] {
         let answers = Lines::tcp(daemon.tcp).exchange(input);
         assert_answers(&answers, &[(Value::Null, Some(-32700))], "nonsense");

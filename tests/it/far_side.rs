@@ -77,6 +77,54 @@ fn a_status_of_the_500s_is_told_and_delivery_is_not_known() {
 }
 
 #[test]
+fn a_408_does_not_tell_whether_the_request_was_passed_on() {
+    let unknown = json!({"code": 503, "kind": "unavailable", "delivered": "unknown",
+        "http_status": 408, "retryable": true});
+    answered("408 Request Timeout", "", "", &unknown);
+}
+
+#[test]
+fn a_token_that_comes_back_is_withheld_whatever_it_looks_like() {
+    let token = "a-made-up/token";
+    let body = format!(r#"{{"code":1,"message":"no: {token}"}}"#);
+    let upstream = Upstream::answering(http("400 Bad Request", "", &body));
+    let daemon = Daemon::start(&upstream.base_url(), &[]);
+    let answer = daemon.call("discord.sendMessage", &json!([token, 1, "x"]));
+    assert_eq!(
+        answer["error"]["message"],
+        "Discord refused: no: [withheld]"
+    );
+    assert!(!answer.to_string().contains(token));
+}
+
+#[test]
+fn without_a_descriptor_for_the_way_out_nothing_was_delivered() {
+    let upstream = Upstream::answering(http("404 Not Found", "", "{}"));
+    let daemon = Daemon::start(&upstream.base_url(), &[]);
+    let mut lines = daemon.lines();
+    lines.ask(&json!({"jsonrpc": "2.0", "id": 1, "method": "health"}));
+    let open = std::fs::read_dir(format!("/proc/{}/fd", daemon.pid()))
+        .unwrap()
+        .count();
+    let limit = rustix::process::Rlimit {
+        current: Some(open as u64),
+        maximum: Some(open as u64),
+    };
+    let pid = rustix::process::Pid::from_raw(i32::try_from(daemon.pid()).unwrap());
+    rustix::process::prlimit(pid, rustix::process::Resource::Nofile, limit).unwrap();
+    let call = json!({"jsonrpc": "2.0", "id": 2, "method": "discord.sendMessage",
+        "params": {"discord_token": TOKEN, "channel_id": 1, "content": "x", "timeout_ms": 500}});
+    let error = &lines.ask(&call)["error"];
+    // Either end of the way to the exit may be the one that gets no descriptor.
+    assert!(
+        [503, 504].contains(&error["code"].as_i64().unwrap()),
+        "{error}"
+    );
+    assert_eq!(error["data"]["delivered"], "no", "{error}");
+    assert_eq!(upstream.connections(), 0);
+}
+
+#[test]
 fn a_429_of_every_kind_is_told_after_one_request() {
     let limited = |scope: &str, wait: Value| {
         json!({"code": 429, "kind": "rate_limited", "delivered": "no", "retryable": true,

@@ -159,6 +159,10 @@ fn what_can_be_known_to_be_refused_is_refused_before_sending() {
             json!({"channel_id": 0}),
             "channel_id: expected a snowflake, a positive number in decimal",
         ),
+        (
+            json!({"channel-id": "x"}),
+            "channel-id: there is no such param",
+        ),
         (json!({"contents": "x"}), "contents: there is no such param"),
         (
             json!({"embeds": [{"titel": "x"}]}),
@@ -290,6 +294,9 @@ fn every_field_of_discords_body_arrives() {
 fn nobody_is_pinged_unless_the_caller_says_so() {
     let pair = Pair::start();
     pair.send(&json!({"content": "@everyone"}));
+    let mut null = pair.params(&json!({"content": "@everyone"}));
+    null["allowed_mentions"] = Value::Null;
+    assert!(pair.daemon.call(METHOD, &null)["result"].is_object());
     pair.send(&json!({"content": "@everyone", "allowed_mentions": {"parse": ["everyone"]}}));
     let pings: Vec<Value> = pair
         .sandbox
@@ -297,7 +304,7 @@ fn nobody_is_pinged_unless_the_caller_says_so() {
         .iter()
         .map(|message| message["mention_everyone"].clone())
         .collect();
-    assert_eq!(pings, [json!(false), json!(true)]);
+    assert_eq!(pings, [json!(false), json!(false), json!(true)]);
 }
 
 #[test]
@@ -356,6 +363,11 @@ fn the_token_may_come_in_the_header_and_the_param_wins() {
         by_param["result"]["bot_id"],
         json!(pair.sandbox.line.bots[1].id)
     );
+    let lower = header.replace("Bot", "bot");
+    let by_lower = pair
+        .daemon
+        .post(&[("authorization", &lower)], &call(without.clone()));
+    assert_eq!(by_lower.json()["result"]["success"], true);
     let headers = [("authorization", "Bearer x")];
     let refused = pair.daemon.post(&headers, &call(without)).json();
     assert_eq!(refused["error"]["code"], -32602);

@@ -127,6 +127,36 @@ fn what_cannot_start_ends_with_a_code_and_names_the_reason() {
         ),
         (
             vec![],
+            vec![("DISCORDD_LIMITS__CONNECTIONS", "9000000000000000000")],
+            78,
+            "limits.connections",
+        ),
+        (
+            vec![],
+            vec![("DISCORDD_LIMITS__IDLE_TIMEOUT", "500000years")],
+            78,
+            "limits.idle_timeout",
+        ),
+        (
+            vec![],
+            vec![("DISCORDD_LIMITS__RESPONSE_BYTES", "0B")],
+            78,
+            "limits.response_bytes",
+        ),
+        (
+            vec!["--unix", "", "--tcp", "127.0.0.1:0"],
+            vec![("SSL_CERT_FILE", "/nowhere.pem")],
+            78,
+            "/nowhere.pem",
+        ),
+        (
+            vec![],
+            vec![("HTTPS_PROXY", "ftp://user:secret@127.0.0.1:9")],
+            78,
+            "HTTPS_PROXY",
+        ),
+        (
+            vec![],
             vec![("DISCORDD_LIMITS__CALLS", "0")],
             78,
             "limits.calls",
@@ -140,6 +170,7 @@ fn what_cannot_start_ends_with_a_code_and_names_the_reason() {
             Some(code),
             "{args:?} {variables:?}: {complaint}"
         );
+        assert!(!complaint.contains("secret"), "{complaint}");
         assert!(
             complaint.contains(reason),
             "{args:?} {variables:?}: {complaint}"
@@ -265,8 +296,21 @@ fn a_call_that_comes_while_the_daemon_stops_is_refused() {
     let call = |id: i32| json!({"jsonrpc": "2.0", "id": id, "method": "discord.sendMessage", "params": ["t", 1, "x"]});
     lines.send(call(1).to_string().as_bytes());
     arrival.recv().unwrap();
+    let mut http = daemon.http();
+    let body = call(9).to_string();
+    let headers = [("content-type", "application/json")];
+    http.begin("POST", "/", &headers, body.len());
     daemon.signal(Signal::TERM);
     daemon.wait_for_log("stopping");
+    let over_http = http.finish(body.as_bytes()).json();
+    assert_eq!(over_http["error"]["code"], 503, "{over_http}");
+    // A notification is not answered, and a batch is answered by one.
+    let mut notification = call(0);
+    notification.as_object_mut().unwrap().remove("id");
+    lines.send(notification.to_string().as_bytes());
+    let batch = lines.ask(&json!([call(3), notification, call(4)]));
+    assert_eq!(batch.as_array().unwrap().len(), 2, "{batch}");
+    assert_eq!(batch[1]["error"]["code"], 503);
     let refused = lines.ask(&call(2));
     assert_eq!(refused["id"], 2);
     assert_eq!(refused["error"]["code"], 503);

@@ -127,7 +127,7 @@ impl<'a> Attempt<'a> {
         if status.is_success() {
             return Ok(Answer { status, body });
         }
-        let said = || Said::read(status.as_u16(), &body);
+        let said = || Said::read(status.as_u16(), &body, &self.slot.token);
         if status == StatusCode::TOO_MANY_REQUESTS {
             let limit = rate_limit::read(headers, &body);
             return Err(Error::RateLimited {
@@ -136,10 +136,11 @@ impl<'a> Attempt<'a> {
                 said: said(),
             });
         }
-        if status.is_client_error() {
+        // A proxy's 408 does not tell whether it had passed the request on.
+        if status.is_client_error() && status != StatusCode::REQUEST_TIMEOUT {
             return Err(Error::Refused(said()));
         }
-        if status.is_server_error() {
+        if status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT {
             return Err(Error::Unavailable {
                 cause: Cause::Status(status.as_u16()),
                 said: Some(said()),

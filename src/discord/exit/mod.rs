@@ -38,12 +38,12 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub(super) use self::passage::Passage;
 use self::{
     attempt::{Answer, Attempt},
     passage::{Passages, Slot},
     upstream::Origin,
 };
+pub(super) use self::{passage::Passage, upstream::innermost};
 use super::token::Token;
 use crate::config;
 
@@ -78,7 +78,7 @@ struct Hop {
     tracker: TaskTracker,
 }
 
-/// Somebody without a key; the connection is closed without a word.
+/// Somebody without a key, or whose call is over; the connection is closed without a word.
 #[derive(Debug, thiserror::Error)]
 #[error("no call has this key")]
 struct Stranger;
@@ -104,7 +104,7 @@ impl Exit {
         let address = listener.local_addr()?;
         let passages = Arc::new(Passages::default());
         let hop = Arc::new(Hop {
-            origin: Origin::new(settings, tracker.clone())?,
+            origin: Origin::new(settings, tracker.clone()).context(config::Unusable)?,
             passages: Arc::clone(&passages),
             tracker: tracker.clone(),
         });
@@ -166,6 +166,9 @@ impl Hop {
     ) -> Result<Response<Full<Bytes>>, Stranger> {
         let slot = self.caller(request.headers()).ok_or(Stranger)?;
         let request = self.prepare(request, &slot).await.ok_or(Stranger)?;
+        if !slot.begin() {
+            return Err(Stranger);
+        }
         let attempt = Attempt::new(&self.origin, &slot, request.method());
         let (status, body) = match attempt.run(request).await {
             Ok(Answer { status, body }) => (status, body),

@@ -29,8 +29,16 @@ pub(super) struct Slot {
     secret: String,
     pub(super) token: Token,
     pub(super) deadline: Instant,
+    traffic: Mutex<Traffic>,
     failures: Mutex<Vec<Option<Error>>>,
     idle: Mutex<Vec<Upstream>>,
+}
+
+/// How many of a call's requests came to the exit, and whether any more may.
+#[derive(Default)]
+struct Traffic {
+    begun: u64,
+    closed: bool,
 }
 
 /// A call's way through the exit. Dropping it forgets the token and closes the connections.
@@ -48,6 +56,7 @@ impl Passages {
             secret: secret(),
             token,
             deadline,
+            traffic: Mutex::default(),
             failures: Mutex::default(),
             idle: Mutex::default(),
         });
@@ -70,6 +79,13 @@ impl Passages {
 }
 
 impl Slot {
+    /// Begins a request; false if the call has given up and nothing may be sent for it any more.
+    pub(super) fn begin(&self) -> bool {
+        let mut traffic = lock(&self.traffic);
+        traffic.begun += 1;
+        !traffic.closed
+    }
+
     /// Keeps why a request failed, and gives the number under which it is found.
     pub(super) fn keep_failure(&self, error: Error) -> usize {
         let mut failures = lock(&self.failures);
@@ -97,6 +113,19 @@ impl Passage {
     /// When the call's time is over.
     pub(in crate::discord) fn deadline(&self) -> Instant {
         self.slot.deadline
+    }
+
+    /// How many requests of the call have come to the exit.
+    pub(in crate::discord) fn begun(&self) -> u64 {
+        lock(&self.slot.traffic).begun
+    }
+
+    /// Gives up: true if no request has come since there were `before`, and then none will be sent.
+    pub(in crate::discord) fn close_unless_begun(&self, before: u64) -> bool {
+        let mut traffic = lock(&self.slot.traffic);
+        let unused = traffic.begun == before;
+        traffic.closed |= unused;
+        unused
     }
 
     /// Takes the failure that the exit kept under `number`.

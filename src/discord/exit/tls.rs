@@ -45,12 +45,11 @@ pub(super) fn client_config(settings: &config::Discord) -> anyhow::Result<Client
 }
 
 fn add_roots(roots: &mut RootCertStore, file: &Path) -> anyhow::Result<()> {
-    let mut found = 0;
-    for certificate in CertificateDer::pem_file_iter(file)? {
-        roots.add(certificate?)?;
-        found += 1;
-    }
-    anyhow::ensure!(found > 0, "there is no certificate in it");
+    let certificates = CertificateDer::pem_file_iter(file)?;
+    let certificates: Vec<_> = certificates.collect::<Result<_, _>>()?;
+    // A system's bundle may hold an odd one, which is no reason not to start.
+    let (added, _) = roots.add_parsable_certificates(certificates);
+    anyhow::ensure!(added > 0, "there is no usable certificate in it");
     Ok(())
 }
 

@@ -157,7 +157,7 @@ impl Way {
 }
 
 /// The text of the first cause: those around it say the same less exactly.
-pub(super) fn innermost(err: &(dyn StdError + 'static)) -> String {
+pub(in crate::discord) fn innermost(err: &(dyn StdError + 'static)) -> String {
     let mut innermost = err;
     while let Some(source) = innermost.source() {
         innermost = source;

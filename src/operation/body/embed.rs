@@ -7,7 +7,7 @@ use twilight_validate::embed::{
     FIELD_VALUE_LENGTH, FOOTER_TEXT_LENGTH, TITLE_LENGTH,
 };
 
-use super::{Error, check_chars, check_count};
+use super::{Error, Object, check_chars, check_count};
 
 /// Rich content. At most 6000 characters over all embeds of a message.
 /// See <https://discord.com/developers/docs/resources/message#embed-object>.
@@ -34,25 +34,25 @@ pub(in crate::operation) struct Embed {
     color: Option<u32>,
     /// Small text at the bottom.
     #[serde(skip_serializing_if = "Option::is_none")]
-    footer: Option<Footer>,
+    footer: Option<Object<Footer>>,
     /// Large image.
     #[serde(skip_serializing_if = "Option::is_none")]
-    image: Option<Media>,
+    image: Option<Object<Media>>,
     /// Small image.
     #[serde(skip_serializing_if = "Option::is_none")]
-    thumbnail: Option<Media>,
+    thumbnail: Option<Object<Media>>,
     /// Video.
     #[serde(skip_serializing_if = "Option::is_none")]
-    video: Option<Media>,
+    video: Option<Object<Media>>,
     /// Provider.
     #[serde(skip_serializing_if = "Option::is_none")]
-    provider: Option<Provider>,
+    provider: Option<Object<Provider>>,
     /// Author line.
     #[serde(skip_serializing_if = "Option::is_none")]
-    author: Option<Author>,
+    author: Option<Object<Author>>,
     /// At most 25 named values.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    fields: Vec<Field>,
+    fields: Vec<Object<Field>>,
 }
 
 /// Small text at the bottom of an embed.
@@ -121,10 +121,10 @@ struct Field {
 
 /// Refuses embeds beyond Discord's limits.
 /// See <https://discord.com/developers/docs/resources/message#embed-object-embed-limits>.
-pub(in crate::operation) fn check_embeds(embeds: &[Embed]) -> Result<(), Error> {
+pub(in crate::operation) fn check_embeds(embeds: &[Object<Embed>]) -> Result<(), Error> {
     let mut total = 0;
     for (at, embed) in embeds.iter().enumerate() {
-        total += embed.check(&format!("embeds[{at}]"))?;
+        total += embed.0.check(&format!("embeds[{at}]"))?;
     }
     if total <= EMBED_TOTAL_LENGTH {
         return Ok(());
@@ -142,8 +142,8 @@ impl Embed {
             let path = format!("{path}.{name}");
             check_chars(&path, text, max)
         };
-        let author = self.author.as_ref().map(|author| author.name.as_str());
-        let footer = self.footer.as_ref().map(|footer| footer.text.as_str());
+        let author = self.author.as_ref().map(|author| author.0.name.as_str());
+        let footer = self.footer.as_ref().map(|footer| footer.0.text.as_str());
         let mut total = chars("title", self.title.as_deref(), TITLE_LENGTH)?
             + chars(
                 "description",
@@ -153,7 +153,7 @@ impl Embed {
             + chars("author.name", author, AUTHOR_NAME_LENGTH)?
             + chars("footer.text", footer, FOOTER_TEXT_LENGTH)?;
         check_count(&format!("{path}.fields"), self.fields.len(), FIELD_COUNT)?;
-        for (at, field) in self.fields.iter().enumerate() {
+        for (at, Object(field)) in self.fields.iter().enumerate() {
             let (name, value) = (format!("fields[{at}].name"), format!("fields[{at}].value"));
             total += chars(&name, Some(&field.name), FIELD_NAME_LENGTH)?;
             total += chars(&value, Some(&field.value), FIELD_VALUE_LENGTH)?;

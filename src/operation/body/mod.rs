@@ -6,6 +6,7 @@
 
 mod embed;
 mod nonce;
+mod object;
 mod poll;
 mod reference;
 
@@ -16,6 +17,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 pub(super) use self::{
     embed::{Embed, check_embeds},
     nonce::Nonce,
+    object::Object,
     poll::Poll,
     reference::{AllowedMentions, MessageReference},
 };

@@ -7,7 +7,7 @@ use twilight_model::{
     poll::PollLayoutType,
 };
 
-use super::Snowflake;
+use super::{Object, Snowflake};
 
 /// A poll.
 /// See <https://discord.com/developers/docs/resources/poll#poll-create-request-object>.
@@ -15,9 +15,9 @@ use super::Snowflake;
 #[serde(deny_unknown_fields)]
 pub(in crate::operation) struct Poll {
     /// What is asked: a text of at most 300 characters.
-    question: PollMedia,
+    question: Object<PollMedia>,
     /// What can be answered: 1 to 10 answers, each at most 55 characters.
-    answers: Vec<Answer>,
+    answers: Vec<Object<Answer>>,
     /// How long it is open, in hours: 1 to 768, by default 24.
     #[serde(skip_serializing_if = "Option::is_none")]
     duration: Option<u16>,
@@ -35,7 +35,7 @@ pub(in crate::operation) struct Poll {
 #[serde(deny_unknown_fields)]
 struct Answer {
     /// What it shows.
-    poll_media: PollMedia,
+    poll_media: Object<PollMedia>,
 }
 
 /// A text, and in an answer an emoji.
@@ -47,7 +47,7 @@ struct PollMedia {
     text: Option<String>,
     /// The emoji.
     #[serde(skip_serializing_if = "Option::is_none")]
-    emoji: Option<Emoji>,
+    emoji: Option<Object<Emoji>>,
 }
 
 /// An emoji: a guild's own by id, any other by name.

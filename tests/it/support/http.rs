@@ -72,6 +72,31 @@ impl Client {
         self.read()
     }
 
+    /// Sends the head of a request whose body has this length.
+    pub(crate) fn begin(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        length: usize,
+    ) {
+        let mut head = Vec::new();
+        write!(head, "{method} {path} HTTP/1.1\r\nhost: localhost\r\n").unwrap();
+        for (name, value) in headers {
+            write!(head, "{name}: {value}\r\n").unwrap();
+        }
+        write!(head, "content-length: {length}\r\n\r\n").unwrap();
+        self.reader.get_mut().write_all(&head).unwrap();
+        self.reader.get_mut().flush().unwrap();
+    }
+
+    /// Sends the body of a request that was begun, and reads its answer.
+    pub(crate) fn finish(&mut self, body: &[u8]) -> Answer {
+        self.reader.get_mut().write_all(body).unwrap();
+        self.reader.get_mut().flush().unwrap();
+        self.read()
+    }
+
     fn read(&mut self) -> Answer {
         let status = self.line();
         let status = status.split(' ').nth(1).unwrap().parse().unwrap();

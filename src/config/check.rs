@@ -1,0 +1,82 @@
+//! What a setting may be, beyond its type.
+
+use std::{fmt::Display, ops::RangeInclusive, time::Duration};
+
+use hyper::{Uri, http::uri::Scheme};
+use hyper_util::client::proxy::matcher::Matcher;
+
+use super::{Discord, Limits};
+
+/// How many of anything there may be.
+const COUNTS: RangeInclusive<usize> = 1..=1_000_000;
+/// How large a text or a buffer may be, in bytes.
+const SIZES: RangeInclusive<usize> = 1 << 10..=1 << 30;
+/// How long anything may take.
+const TIMES: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(7 * 86_400);
+
+impl Limits {
+    pub(super) fn check(&self) -> anyhow::Result<()> {
+        for (name, value) in [
+            ("batch", self.batch),
+            ("calls", self.calls),
+            ("calls_per_connection", self.calls_per_connection),
+            ("connections", self.connections),
+        ] {
+            within(name, &value, &COUNTS, ToString::to_string)?;
+        }
+        for (name, value) in [
+            ("request_bytes", self.request_bytes.bytes()),
+            ("response_bytes", self.response_bytes.bytes()),
+        ] {
+            within(name, &value, &SIZES, |bytes| format!("{bytes}B"))?;
+        }
+        for (name, value) in [
+            ("body_timeout", self.body_timeout),
+            ("call_timeout", self.call_timeout),
+            ("drain_timeout", self.drain_timeout),
+            ("first_byte_timeout", self.first_byte_timeout),
+            ("header_timeout", self.header_timeout),
+            ("idle_timeout", self.idle_timeout),
+        ] {
+            within(name, &value, &TIMES, |time| {
+                humantime::format_duration(*time)
+            })?;
+        }
+        Ok(())
+    }
+}
+
+impl Discord {
+    /// Refuses a proxy that could not be asked: going past it would be worse than not starting.
+    pub(super) fn check(&self) -> anyhow::Result<()> {
+        let Some(proxy) = &self.https_proxy else {
+            return Ok(());
+        };
+        let matcher = Matcher::builder().https(proxy.clone()).build();
+        let somewhere = Uri::from_static("https://discord.com");
+        let known = matcher.intercept(&somewhere);
+        let usable = known.is_some_and(|it| it.uri().scheme() == Some(&Scheme::HTTP));
+        anyhow::ensure!(
+            usable,
+            "discord.https_proxy (or HTTPS_PROXY): a proxy of the form \
+             http://[USER:PASSWORD@]HOST:PORT is wanted"
+        );
+        Ok(())
+    }
+}
+
+fn within<T: PartialOrd, D: Display>(
+    name: &str,
+    value: &T,
+    range: &RangeInclusive<T>,
+    show: impl Fn(&T) -> D,
+) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        range.contains(value),
+        "limits.{name}: {} is not between {} and {}",
+        show(value),
+        show(range.start()),
+        show(range.end())
+    );
+    Ok(())
+}
