@@ -5,7 +5,7 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::{Broken, Found, Framing, MAX_DEPTH};
+use super::{Broken, End, Found, Framing, MAX_DEPTH};
 
 /// Finds JSON texts in a stream of bytes, however the reads fall.
 #[derive(Debug)]
@@ -155,7 +155,7 @@ impl Framing for JsonTexts {
         unsent.extend_from_slice(b"\n");
     }
 
-    fn put_end(&self, _: &mut BytesMut) {}
+    fn put_end(&self, _: End, _: &mut BytesMut) {}
 }
 
 /// What one byte does.

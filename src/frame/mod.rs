@@ -30,7 +30,16 @@ pub trait Framing {
     fn put(&self, answer: &str, unsent: &mut BytesMut);
 
     /// Puts the end of all answers behind what waits to be sent.
-    fn put_end(&self, unsent: &mut BytesMut);
+    fn put_end(&self, end: End, unsent: &mut BytesMut);
+}
+
+/// Why the daemon says no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The peer is done, or is not understood.
+    OfInput,
+    /// The daemon is stopping.
+    OfDaemon,
 }
 
 /// What is found in a stream of bytes.

@@ -14,7 +14,7 @@ use tungstenite::protocol::{
     },
 };
 
-use super::{Found, Framing};
+use super::{End, Found, Framing};
 
 /// Largest payload of a control frame, in bytes.
 /// See <https://www.rfc-editor.org/rfc/rfc6455#section-5.5>.
@@ -166,9 +166,12 @@ impl Framing for Messages {
         unsent.extend_from_slice(&written(frame));
     }
 
-    fn put_end(&self, unsent: &mut BytesMut) {
+    fn put_end(&self, end: End, unsent: &mut BytesMut) {
         let frame = Frame::close(Some(CloseFrame {
-            code: self.code,
+            code: match end {
+                End::OfDaemon => CloseCode::Away,
+                End::OfInput => self.code,
+            },
             reason: "".into(),
         }));
         unsent.extend_from_slice(&written(frame));

@@ -156,7 +156,9 @@ impl<'a> Request<'a> {
         let Some(Method(method)) = method else {
             return Err(refuse("method is a string"));
         };
+        // Widely used clients send null where they have no params.
         let params = envelope.params.map(RawValue::get);
+        let params = params.filter(|params| *params != "null");
         if params.is_some_and(|params| !params.starts_with(['{', '['])) {
             return Err(refuse("params is an object or an array"));
         }

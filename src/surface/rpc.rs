@@ -225,3 +225,19 @@ fn code(error: &Error) -> i32 {
         ) => INTERNAL_ERROR_CODE,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_costs_one_call() {
+        let panics = async { panic!("made up") };
+        let outcome = unless_it_panics(panics, Delivered::Unknown).await;
+        let object = error_object(&outcome.unwrap_err());
+        assert_eq!(object.code(), INTERNAL_ERROR_CODE);
+        assert!(!object.message().contains("made up"), "{object}");
+        let fine = unless_it_panics(async { Ok(RawValue::NULL.to_owned()) }, Delivered::No);
+        assert!(fine.await.is_ok());
+    }
+}

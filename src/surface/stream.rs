@@ -14,7 +14,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{Caller, Rpc, document::parse_error};
-use crate::frame::{Found, Framing};
+use crate::frame::{End, Found, Framing};
 
 /// Texts in a row that are no calls after which a connection is closed.
 const MAX_BROKEN_IN_A_ROW: u32 = 8;
@@ -276,7 +276,12 @@ impl<S: AsyncRead + AsyncWrite, F: Framing> Connection<S, F> {
     }
 
     async fn say_goodbye(&mut self) -> io::Result<()> {
-        self.framing.put_end(&mut self.unsent);
+        let end = if self.input == Input::Open {
+            End::OfDaemon
+        } else {
+            End::OfInput
+        };
+        self.framing.put_end(end, &mut self.unsent);
         say_goodbye(&mut self.reader, &mut self.writer, &self.unsent).await
     }
 }

@@ -12,6 +12,7 @@
 mod doors;
 mod far_side;
 mod growth;
+mod json_rpc;
 mod sandbox;
 mod sandbox_history;
 mod sandbox_messages;
@@ -21,3 +22,4 @@ mod start_stop;
 mod support;
 mod tidy;
 mod tls;
+mod websocket;

@@ -71,6 +71,13 @@ impl Lines {
         lines.collect()
     }
 
+    /// Reads every answer as it was written, until the other end closes.
+    pub(crate) fn rest_of_text(mut self) -> String {
+        let mut rest = String::new();
+        self.0.read_to_string(&mut rest).unwrap();
+        rest
+    }
+
     /// Sends bytes, ends the input, and reads every answer.
     pub(crate) fn exchange(mut self, bytes: &[u8]) -> Vec<Value> {
         self.send(bytes);

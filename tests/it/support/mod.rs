@@ -5,3 +5,4 @@ pub(crate) mod http;
 pub(crate) mod lines;
 pub(crate) mod sandbox;
 pub(crate) mod upstream;
+pub(crate) mod websocket;
