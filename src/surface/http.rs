@@ -12,7 +12,12 @@ use axum::{
     routing::get,
 };
 use http_body_util::LengthLimitError;
-use hyper::{Request as HyperRequest, body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{
+    Request as HyperRequest,
+    body::{Body as _, Incoming},
+    server::conn::http1,
+    service::service_fn,
+};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -174,6 +179,14 @@ fn refuse_web_page(headers: &HeaderMap) -> Option<Response> {
 async fn read(rpc: &Rpc, body: Body) -> Result<bytes::Bytes, Response> {
     let limits = &rpc.shared.limits;
     let max = limits.request_bytes.bytes();
+    let too_large = || {
+        let why = invalid_request("null", &format!("the body is longer than {max} bytes"));
+        json(StatusCode::PAYLOAD_TOO_LARGE, why)
+    };
+    // What is announced too large is not waited for.
+    if body.size_hint().lower() > max as u64 {
+        return Err(too_large());
+    }
     match timeout(limits.body_timeout, to_bytes(body, max)).await {
         Ok(Ok(body)) => Ok(body),
         Ok(Err(err))
@@ -181,8 +194,7 @@ async fn read(rpc: &Rpc, body: Body) -> Result<bytes::Bytes, Response> {
                 .source()
                 .is_some_and(<dyn Error>::is::<LengthLimitError>) =>
         {
-            let why = invalid_request("null", &format!("the body is longer than {max} bytes"));
-            Err(json(StatusCode::PAYLOAD_TOO_LARGE, why))
+            Err(too_large())
         }
         Ok(Err(_)) => {
             let why = parse_error("the body was cut");

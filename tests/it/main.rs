@@ -9,6 +9,7 @@
 )]
 #![cfg(feature = "sandbox")]
 
+mod bad_input;
 mod doors;
 mod far_side;
 mod growth;

@@ -1,0 +1,164 @@
+//! Bad input: each gets its error or a closed connection, within the limits' memory, and the next
+//! call works.
+
+use std::io::{Read as _, Write as _};
+
+use serde_json::{Value, json};
+
+use crate::support::{daemon::Daemon, http::Client, websocket::Socket};
+
+const NOWHERE: &str = "http://127.0.0.1:9";
+const HEALTH: &str = r#"{"jsonrpc":"2.0","id":"next","method":"health"}"#;
+const JSON: [(&str, &str); 1] = [("content-type", "application/json")];
+/// How much more memory the process may hold for one bad client, in KiB.
+const ROOM_KIB: u64 = 16 << 10;
+
+fn resident_kib(daemon: &Daemon) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.unwrap()
+        .split_whitespace()
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap()
+}
+
+/// Sends a text in every framing; gives what each answered.
+fn everywhere(daemon: &Daemon, text: &[u8]) -> Vec<(&'static str, Value)> {
+    let lines = daemon.lines().exchange(text).swap_remove(0);
+    let http = daemon.http().send("POST", "/", &JSON, text);
+    assert_eq!(http.status, 200);
+    let mut answers = vec![("lines", lines), ("HTTP", http.json())];
+    if let Ok(text) = std::str::from_utf8(text) {
+        answers.push(("WebSocket", Socket::connect(daemon).ask(text)));
+    }
+    let next = daemon.lines().exchange(HEALTH.as_bytes());
+    assert_eq!(next[0]["id"], "next");
+    answers
+}
+
+#[test]
+fn deep_nesting_is_refused_on_every_framing() {
+    let daemon = Daemon::start(NOWHERE, &[]);
+    let deep = |open: &str, close: &str| {
+        let params = format!(
+            r#"{{"discord_token":"t","channel_id":1,"components":[{}1{}]}}"#,
+            open.repeat(10_000),
+            close.repeat(10_000)
+        );
+        format!(r#"{{"jsonrpc":"2.0","id":1,"method":"discord.sendMessage","params":{params}}}"#)
+    };
+    for text in [deep("[", "]"), deep(r#"{"a":"#, "}"), "[".repeat(10_000)] {
+        for (framing, answer) in everywhere(&daemon, text.as_bytes()) {
+            let code = answer["error"]["code"].as_i64().unwrap();
+            assert!([-32700, -32602].contains(&code), "{framing}: {answer}");
+        }
+    }
+}
+
+#[test]
+fn what_is_no_utf_8_or_has_control_characters_is_no_json() {
+    let daemon = Daemon::start(NOWHERE, &[]);
+    for text in [
+        &b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"\xff\xfe\"}"[..],
+        b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"a\0b\"}",
+        b"{\0}",
+        b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"\\ud800\"",
+    ] {
+        for (framing, answer) in everywhere(&daemon, text) {
+            assert_eq!(answer["error"]["code"], -32700, "{framing}: {answer}");
+        }
+    }
+}
+
+#[test]
+fn ids_out_of_range_are_refused_by_name() {
+    let daemon = Daemon::start(NOWHERE, &[]);
+    for id in [
+        "18446744073709551616",
+        "-1",
+        "1.5",
+        "\"99999999999999999999\"",
+        "[]",
+        "true",
+    ] {
+        let text = format!(
+            r#"{{"jsonrpc":"2.0","id":1,"method":"discord.sendMessage","params":{{"discord_token":"t","channel_id":{id},"content":"x"}}}}"#
+        );
+        for (framing, answer) in everywhere(&daemon, text.as_bytes()) {
+            assert_eq!(answer["error"]["code"], -32602, "{framing}: {answer}");
+            assert_eq!(
+                answer["error"]["data"]["path"], "channel_id",
+                "{framing}: {answer}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_hundred_mebibytes_without_a_newline_are_not_kept() {
+    let daemon = Daemon::start(NOWHERE, &[]);
+    let before = resident_kib(&daemon);
+    let block = vec![b'x'; 1 << 20];
+    let mut lines = daemon.lines();
+    lines.send(b"[\"");
+    for _ in 0..100 {
+        lines.send(&block);
+    }
+    let grown = resident_kib(&daemon).saturating_sub(before);
+    assert!(grown < ROOM_KIB, "{grown} KiB");
+    lines.send(b"\n");
+    assert_eq!(lines.read()["error"]["code"], -32700);
+    lines.send(HEALTH.as_bytes());
+    assert_eq!(lines.read()["id"], "next");
+}
+
+#[test]
+fn a_body_that_is_announced_too_large_is_not_read() {
+    let daemon = Daemon::start(NOWHERE, &[]);
+    let before = resident_kib(&daemon);
+    let mut client = Client::plain(daemon.tcp);
+    client.begin("POST", "/", &JSON, 100 << 20);
+    let answer = client.finish(b"");
+    assert_eq!(answer.status, 413);
+    assert_eq!(answer.json()["error"]["code"], -32600);
+    let grown = resident_kib(&daemon).saturating_sub(before);
+    assert!(grown < ROOM_KIB, "{grown} KiB");
+}
+
+#[test]
+fn a_request_behind_a_json_text_is_not_taken_for_one() {
+    let daemon = Daemon::start(NOWHERE, &[]);
+    let mut call: Value = serde_json::from_str(HEALTH).unwrap();
+    call["id"] = json!("smuggled");
+    let body = call.to_string();
+    let input = format!(
+        "{HEALTH}POST / HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let answers = daemon.lines().exchange(input.as_bytes());
+    let broken = answers
+        .iter()
+        .filter(|answer| answer["error"]["code"] == -32700);
+    assert_eq!(broken.count(), 4, "{answers:?}");
+    // What looks like a body is a text like any other, and nothing was spoken in HTTP.
+    assert_eq!(answers.len(), 6, "{answers:?}");
+}
+
+#[test]
+fn a_head_without_an_end_is_refused() {
+    let daemon = Daemon::start(NOWHERE, &[]);
+    let before = resident_kib(&daemon);
+    let mut stream = std::net::TcpStream::connect(daemon.tcp).unwrap();
+    stream.write_all(b"POST / HTTP/1.1\r\nx: ").unwrap();
+    // The daemon may close before all of it is written.
+    let block = vec![b'x'; 1 << 16];
+    while stream.write_all(&block).is_ok() {}
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    let grown = resident_kib(&daemon).saturating_sub(before);
+    assert!(grown < ROOM_KIB, "{grown} KiB");
+    assert_eq!(daemon.lines().exchange(HEALTH.as_bytes()).len(), 1);
+}
