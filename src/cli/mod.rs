@@ -1,5 +1,13 @@
 //! The command line: one file for each command.
 
+mod address;
+mod call;
+mod client;
+mod config;
+mod flags;
+mod health;
+mod output;
+mod params;
 #[cfg(feature = "sandbox")]
 mod sandbox;
 mod serve;
@@ -27,6 +35,13 @@ struct Cli {
 enum Command {
     /// Run the daemon; this is also what no command at all does.
     Serve(serve::Args),
+    /// Call a method of the running daemon.
+    Call(call::Args),
+    /// Ask the running daemon how it is.
+    Health(health::Args),
+    /// Show or check the settings.
+    #[command(subcommand)]
+    Config(config::Command),
     /// Run a stand-in for Discord's REST API, to try things out without a bot.
     #[cfg(feature = "sandbox")]
     Sandbox(sandbox::Args),
@@ -37,10 +52,16 @@ enum Command {
 enum Failure {
     /// The settings cannot be used.
     #[error("the settings cannot be used")]
-    Config = 78,
+    Config,
     /// A socket cannot be opened.
     #[error("a door cannot be opened")]
-    Door = 73,
+    Door,
+    /// What the command makes cannot be written.
+    #[error("the output cannot be written")]
+    Output,
+    /// The command line cannot be used.
+    #[error("the command line cannot be used")]
+    Usage,
 }
 
 /// What a wrong command line ends with.
@@ -64,17 +85,24 @@ pub fn run() -> ExitCode {
             return code.into();
         }
     };
-    let outcome = match cli.command.unwrap_or(Command::Serve(cli.serve)) {
-        Command::Serve(args) => serve::run(&args),
-        #[cfg(feature = "sandbox")]
-        Command::Sandbox(args) => sandbox::run(args),
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(err) => {
-            complain(&err);
-            exit_code(&err).into()
-        }
+    let command = cli.command.unwrap_or(Command::Serve(cli.serve));
+    command.run().unwrap_or_else(|err| {
+        complain(&err);
+        exit_code(&err).into()
+    })
+}
+
+impl Command {
+    fn run(self) -> anyhow::Result<ExitCode> {
+        let done = match self {
+            Self::Call(args) => return call::run(&args),
+            Self::Config(command) => config::run(&command),
+            Self::Health(args) => return health::run(&args),
+            #[cfg(feature = "sandbox")]
+            Self::Sandbox(args) => sandbox::run(args),
+            Self::Serve(args) => serve::run(&args),
+        };
+        done.map(|()| ExitCode::SUCCESS)
     }
 }
 
@@ -96,5 +124,15 @@ fn exit_code(err: &anyhow::Error) -> u8 {
         return PERMISSION;
     }
     err.downcast_ref::<Failure>()
-        .map_or(BUG, |failure| *failure as u8)
+        .map_or(BUG, |failure| failure.code())
+}
+
+impl Failure {
+    fn code(self) -> u8 {
+        match self {
+            Self::Config => 78,
+            Self::Door | Self::Output => 73,
+            Self::Usage => USAGE,
+        }
+    }
 }

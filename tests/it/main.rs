@@ -9,6 +9,9 @@
 )]
 #![cfg(feature = "sandbox")]
 
+mod cli_call;
+mod cli_config;
+mod cli_health;
 mod doors;
 mod far_side;
 mod growth;
