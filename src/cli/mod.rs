@@ -3,9 +3,11 @@
 mod address;
 mod call;
 mod client;
+mod completions;
 mod config;
 mod flags;
 mod health;
+mod man;
 mod output;
 mod params;
 #[cfg(feature = "sandbox")]
@@ -45,6 +47,10 @@ enum Command {
     /// Run a stand-in for Discord's REST API, to try things out without a bot.
     #[cfg(feature = "sandbox")]
     Sandbox(sandbox::Args),
+    /// Print what a shell needs to complete the command line.
+    Completions(completions::Args),
+    /// Print the manual page, or write one for each command.
+    Man(man::Args),
 }
 
 /// Why a command ended, as its exit code tells it.
@@ -96,8 +102,10 @@ impl Command {
     fn run(self) -> anyhow::Result<ExitCode> {
         let done = match self {
             Self::Call(args) => return call::run(&args),
+            Self::Completions(args) => completions::run(&args),
             Self::Config(command) => config::run(&command),
             Self::Health(args) => return health::run(&args),
+            Self::Man(args) => man::run(&args),
             #[cfg(feature = "sandbox")]
             Self::Sandbox(args) => sandbox::run(args),
             Self::Serve(args) => serve::run(&args),

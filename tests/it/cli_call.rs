@@ -419,6 +419,8 @@ fn a_reader_that_is_gone_is_a_normal_end() {
     for args in [
         vec!["call", "later.method", "--socket", fake.path()],
         vec!["config", "default"],
+        vec!["completions", "bash"],
+        vec!["man"],
         vec!["--help"],
     ] {
         let (reader, writer) = std::io::pipe().unwrap();

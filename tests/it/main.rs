@@ -12,6 +12,7 @@
 mod cli_call;
 mod cli_config;
 mod cli_health;
+mod cli_help;
 mod doors;
 mod far_side;
 mod growth;
