@@ -11,7 +11,7 @@
 use std::{
     fs,
     io::{BufRead as _, BufReader, Read as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, Stdio},
 };
 
@@ -111,11 +111,15 @@ impl Served {
         pairs.filter(|(name, _)| name.len() == 1).collect()
     }
 
-    /// Types a command into a shell that knows `S`, `T` and `C`.
+    /// Types a command into a shell that knows `S`, `T` and `C`, and `discordd` by its name.
     fn type_in(&self, command: &str) -> String {
         let command = command.replace("9091", &self.port);
+        let command = format!("PATH=$PROGRAMS:$PATH; {command}");
+        let program = Path::new(env!("CARGO_BIN_EXE_discordd"));
         let output = Command::new("bash")
             .args(["-o", "pipefail", "-c", &command])
+            .env("PROGRAMS", program.parent().unwrap())
+            .env_remove("DISCORD_TOKEN")
             .envs(self.assignments())
             .output()
             .unwrap();
@@ -137,7 +141,7 @@ impl Drop for Served {
 fn what_the_readme_shows_is_what_is_seen() {
     let served = Served::start("readme");
     let all = typed_in_readme();
-    assert!(all.len() >= 9);
+    assert!(all.len() >= 12);
     for Typed { command, shown } in all {
         let seen = served.type_in(&command);
         assert_eq!(

@@ -1,5 +1,16 @@
 //! The command line: one file for each command.
 
+mod address;
+mod call;
+mod client;
+mod completions;
+mod config;
+mod flags;
+mod health;
+mod man;
+mod openrpc;
+mod output;
+mod params;
 #[cfg(feature = "sandbox")]
 mod sandbox;
 mod serve;
@@ -27,21 +38,40 @@ struct Cli {
 enum Command {
     /// Run the daemon; this is also what no command at all does.
     Serve(serve::Args),
+    /// Call a method of the running daemon.
+    Call(call::Args),
+    /// Ask the running daemon how it is.
+    Health(health::Args),
+    /// Show or check the settings.
+    #[command(subcommand)]
+    Config(config::Command),
     /// Run a stand-in for Discord's REST API, to try things out without a bot.
     #[cfg(feature = "sandbox")]
     Sandbox(sandbox::Args),
+    /// Print the `OpenRPC` document of every method.
+    Openrpc(openrpc::Args),
+    /// Print what a shell needs to complete the command line.
+    Completions(completions::Args),
+    /// Print the manual page, or write one for each command.
+    Man(man::Args),
 }
 
-/// A socket cannot be opened.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("a door cannot be opened")]
-struct NoDoor;
+/// Why a command ended, as its exit code tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+enum Failure {
+    /// A socket cannot be opened.
+    #[error("a door cannot be opened")]
+    Door,
+    /// What the command makes cannot be written.
+    #[error("the output cannot be written")]
+    Output,
+    /// The command line cannot be used.
+    #[error("the command line cannot be used")]
+    Usage,
+}
 
 /// What settings that cannot be used end with.
 const CONFIG: u8 = 78;
-/// What a door that cannot be opened ends with.
-const DOOR: u8 = 73;
-
 /// What a wrong command line ends with.
 const USAGE: u8 = 64;
 /// What a bug ends with.
@@ -63,17 +93,27 @@ pub fn run() -> ExitCode {
             return code.into();
         }
     };
-    let outcome = match cli.command.unwrap_or(Command::Serve(cli.serve)) {
-        Command::Serve(args) => serve::run(&args),
-        #[cfg(feature = "sandbox")]
-        Command::Sandbox(args) => sandbox::run(args),
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(err) => {
-            complain(&err);
-            exit_code(&err).into()
-        }
+    let command = cli.command.unwrap_or(Command::Serve(cli.serve));
+    command.run().unwrap_or_else(|err| {
+        complain(&err);
+        exit_code(&err).into()
+    })
+}
+
+impl Command {
+    fn run(self) -> anyhow::Result<ExitCode> {
+        let done = match self {
+            Self::Call(args) => return call::run(&args),
+            Self::Completions(args) => completions::run(&args),
+            Self::Config(command) => config::run(&command),
+            Self::Health(args) => return health::run(&args),
+            Self::Man(args) => man::run(&args),
+            Self::Openrpc(args) => openrpc::run(&args),
+            #[cfg(feature = "sandbox")]
+            Self::Sandbox(args) => sandbox::run(args),
+            Self::Serve(args) => serve::run(&args),
+        };
+        done.map(|()| ExitCode::SUCCESS)
     }
 }
 
@@ -97,8 +137,15 @@ fn exit_code(err: &anyhow::Error) -> u8 {
     if err.chain().any(denied) {
         return PERMISSION;
     }
-    if err.downcast_ref::<NoDoor>().is_some() {
-        return DOOR;
+    err.downcast_ref::<Failure>()
+        .map_or(BUG, |failure| failure.code())
+}
+
+impl Failure {
+    fn code(self) -> u8 {
+        match self {
+            Self::Door | Self::Output => 73,
+            Self::Usage => USAGE,
+        }
     }
-    BUG
 }

@@ -21,6 +21,10 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Runs a stand-in for Discord's REST API on this machine, to try discordd without Discord.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  discordd sandbox
+  discordd sandbox --tls 127.0.0.1:9443 --ca-file ca.pem --json")]
 pub(super) struct Args {
     /// Address for plain HTTP; port 0 lets the kernel choose.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9190")]

@@ -1,11 +1,9 @@
 //! `discordd serve`: the daemon.
 
-use std::path::PathBuf;
-
 use anyhow::Context;
 use tokio::runtime;
 
-use super::NoDoor;
+use super::{Failure, flags::Flags};
 use crate::{
     config::{Environment, Loaded, Settings, Unusable},
     daemon, listener, log,
@@ -17,20 +15,13 @@ const SANDBOX_HISTORY: usize = 1000;
 
 /// Flags of the daemon. Each is over the same setting of the file and the environment.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example: discordd serve --unix /run/discordd/discordd.sock --tcp ''")]
+#[command(after_help = "\
+Examples:
+  discordd serve --sandbox
+  discordd serve --unix /run/discordd/discordd.sock --tcp ''")]
 pub(super) struct Args {
-    /// File to read the settings from, instead of /etc/discordd/config.toml.
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Path of the Unix socket; an empty text for none.
-    #[arg(long, value_name = "PATH")]
-    unix: Option<String>,
-    /// Address of the TCP port; an empty text for none.
-    #[arg(long, value_name = "HOST:PORT")]
-    tcp: Option<String>,
-    /// What is logged, in the language of `RUST_LOG`.
-    #[arg(long, value_name = "FILTER")]
-    log: Option<String>,
+    #[command(flatten)]
+    flags: Flags,
     /// Send every call to a stand-in for Discord inside this process: for trying things out.
     #[cfg(feature = "sandbox")]
     #[arg(long)]
@@ -42,13 +33,13 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let Loaded {
         settings,
         unknown_variables,
-    } = Settings::load(args.config.as_deref(), &environment, &args.flags()).context(Unusable)?;
+    } = Settings::load(args.flags.file(), &environment, &args.flags.given()).context(Unusable)?;
     log::start(&settings.log).context(Unusable)?;
     for name in unknown_variables {
         tracing::warn!(name, "this variable is no setting");
     }
     raise_descriptor_limit();
-    let doors = listener::open(&settings.listen, &environment).context(NoDoor)?;
+    let doors = listener::open(&settings.listen, &environment).context(Failure::Door)?;
     let runtime = runtime::Builder::new_multi_thread().enable_all().build()?;
     let served = runtime.block_on(serve(args, settings, doors));
     runtime.shutdown_background();
@@ -97,21 +88,6 @@ async fn in_sandbox(mut settings: Settings, doors: Vec<listener::Door>) -> anyho
     daemon::run(settings, doors, "sandbox".to_owned()).await?;
     stop.cancel();
     Ok(())
-}
-
-impl Args {
-    /// The settings that flags give.
-    fn flags(&self) -> Vec<(&'static str, &str)> {
-        let flags = [
-            ("listen.unix", &self.unix),
-            ("listen.tcp", &self.tcp),
-            ("log.filter", &self.log),
-        ];
-        let given = flags.into_iter();
-        given
-            .filter_map(|(key, value)| Some((key, value.as_deref()?)))
-            .collect()
-    }
 }
 
 /// Takes as many descriptors as the system lets it have: a call under way needs three.

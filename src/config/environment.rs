@@ -17,6 +17,15 @@ const OF_KUBERNETES: [&str; 2] = ["DISCORDD_PORT", "DISCORDD_SERVICE_"];
 /// Name of the Unix socket in its folder.
 const SOCKET: &str = "discordd.sock";
 
+/// What figment calls the layer of the variables.
+pub(super) const ENVIRONMENT: &str = "environment";
+/// Settings that variables of other programs give, best first.
+const OF_OTHERS: [(&str, &[&str]); 3] = [
+    ("discord.ca_file", &["SSL_CERT_FILE"]),
+    ("discord.https_proxy", &["HTTPS_PROXY", "https_proxy"]),
+    ("log.filter", &["RUST_LOG"]),
+];
+
 /// The environment of the process, read once.
 #[derive(Clone, Debug, Default)]
 pub struct Environment(BTreeMap<String, String>);
@@ -67,6 +76,18 @@ impl Environment {
         (Variables(found), unknown)
     }
 
+    /// The variable that gives a setting, if one does.
+    pub(super) fn source_of(&self, key: &str) -> Option<&str> {
+        let own = self.0.keys().find(|name| {
+            let rest = name.strip_prefix(PREFIX);
+            rest.is_some_and(|rest| rest.to_lowercase().replace("__", ".") == key)
+        });
+        let others = OF_OTHERS.iter().filter(|(of, _)| *of == key);
+        let mut others = others.flat_map(|(_, names)| names.iter().copied());
+        own.map(String::as_str)
+            .or_else(|| others.find(|name| self.get(name).is_some()))
+    }
+
     /// What other programs' variables say of things that no setting says.
     pub(super) fn fill_in(&self, settings: &mut Settings) {
         let first = |names: [&str; 2]| names.iter().find_map(|name| self.get(name));
@@ -109,7 +130,7 @@ fn of_the_same_kind(default: &Value, text: &str) -> Value {
 
 impl Provider for Variables {
     fn metadata(&self) -> Metadata {
-        Metadata::named("environment").interpolater(|_, keys| {
+        Metadata::named(ENVIRONMENT).interpolater(|_, keys| {
             let name = keys.join("__").to_uppercase();
             format!("{PREFIX}{name}")
         })

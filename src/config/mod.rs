@@ -4,6 +4,7 @@
 
 mod check;
 mod environment;
+mod show;
 mod units;
 
 use std::{
@@ -15,20 +16,24 @@ use std::{
 
 use anyhow::Context;
 use figment::{
-    Figment,
+    Figment, Metadata, Profile, Provider, Source,
     providers::{Format, Serialized, Toml},
     util::nest,
-    value::{Dict, Value},
+    value::{Dict, Map, Value},
 };
 use serde::{Deserialize, Serialize};
 
+use self::environment::ENVIRONMENT;
 pub use self::{
     environment::{Environment, socket_candidates},
+    show::show,
     units::{BaseUrl, Mode, Size},
 };
 
 /// The file that is read when none is named, if it is there.
 const DEFAULT_FILE: &str = "/etc/discordd/config.toml";
+/// What figment calls the layer of the flags.
+const FLAGS: &str = "flags";
 
 /// Every setting.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -139,6 +144,9 @@ pub enum LogFormat {
 #[error("the settings cannot be used")]
 pub struct Unusable;
 
+/// Settings from flags.
+struct Flags(Dict);
+
 /// Settings and what was noticed while they were read.
 #[derive(Debug)]
 pub struct Loaded {
@@ -210,25 +218,8 @@ impl Settings {
         environment: &Environment,
         flags: &[(&str, &str)],
     ) -> anyhow::Result<Loaded> {
-        let mut figment = Figment::from(Serialized::defaults(Self::default()));
-        if let Some(file) = file {
-            anyhow::ensure!(file.is_file(), "{}: there is no such file", file.display());
-            figment = figment.merge(Toml::file_exact(file));
-        } else {
-            match fs::metadata(DEFAULT_FILE) {
-                Ok(_) => figment = figment.merge(Toml::file_exact(DEFAULT_FILE)),
-                Err(err) if err.kind() == io::ErrorKind::NotFound => {}
-                Err(err) => return Err(err).context(DEFAULT_FILE),
-            }
-        }
-        let (variables, unknown_variables) = environment.settings();
-        let mut given = Dict::new();
-        for (key, text) in flags {
-            put(&mut given, key, Value::from(*text));
-        }
+        let (figment, unknown_variables) = layers(file, environment, flags)?;
         let mut settings: Self = figment
-            .merge(variables)
-            .merge(Serialized::defaults(given))
             .extract()
             .map_err(|err| anyhow::anyhow!("{}", sentence(&err)))?;
         environment.fill_in(&mut settings);
@@ -276,6 +267,32 @@ impl Listen {
     }
 }
 
+/// Lays the sources of the settings over each other; gives the unknown variables with them.
+fn layers(
+    file: Option<&Path>,
+    environment: &Environment,
+    flags: &[(&str, &str)],
+) -> anyhow::Result<(Figment, Vec<String>)> {
+    let mut figment = Figment::from(Serialized::defaults(Settings::default()));
+    if let Some(file) = file {
+        anyhow::ensure!(file.is_file(), "{}: there is no such file", file.display());
+        figment = figment.merge(Toml::file_exact(file));
+    } else {
+        match fs::metadata(DEFAULT_FILE) {
+            Ok(_) => figment = figment.merge(Toml::file_exact(DEFAULT_FILE)),
+            Err(err) if err.kind() == io::ErrorKind::NotFound => {}
+            Err(err) => return Err(err).context(DEFAULT_FILE),
+        }
+    }
+    let (variables, unknown_variables) = environment.settings();
+    let mut given = Dict::new();
+    for (key, text) in flags {
+        put(&mut given, key, Value::from(*text));
+    }
+    let figment = figment.merge(variables).merge(Flags(given));
+    Ok((figment, unknown_variables))
+}
+
 /// Puts a value under a dotted key.
 fn put(dict: &mut Dict, key: &str, value: Value) {
     let Some((group, rest)) = key.split_once('.') else {
@@ -289,8 +306,34 @@ fn put(dict: &mut Dict, key: &str, value: Value) {
     }
 }
 
+impl Provider for Flags {
+    fn metadata(&self) -> Metadata {
+        Metadata::named(FLAGS)
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
+        Ok(Profile::Default.collect(self.0.clone()))
+    }
+}
+
 /// Names the key and where it was set, for each thing wrong.
 fn sentence(err: &figment::Error) -> String {
-    let all: Vec<String> = err.clone().into_iter().map(|one| one.to_string()).collect();
-    all.join("; ")
+    let all = err.clone().into_iter().map(|one| {
+        let mut text = one.kind.to_string();
+        let keys: Vec<&str> = one.path.iter().map(String::as_str).collect();
+        let metadata = one.metadata.as_ref();
+        let variable = metadata.filter(|it| it.name == ENVIRONMENT);
+        let key = variable.map(|it| it.interpolate(&Profile::Default, &keys));
+        if !keys.is_empty() {
+            text.push_str(" for key ");
+            text.push_str(&key.unwrap_or_else(|| keys.join(".")));
+        }
+        // The file as it was named: figment itself tells the way to it from the working directory.
+        if let Some(Source::File(path)) = metadata.and_then(|it| it.source.as_ref()) {
+            text.push_str(" in ");
+            text.push_str(&path.display().to_string());
+        }
+        text
+    });
+    all.collect::<Vec<_>>().join("; ")
 }

@@ -10,6 +10,10 @@
 #![cfg(feature = "sandbox")]
 
 mod bad_input;
+mod cli_call;
+mod cli_config;
+mod cli_health;
+mod cli_help;
 mod doors;
 mod far_side;
 mod growth;

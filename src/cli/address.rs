@@ -1,0 +1,126 @@
+//! The flags that say where the running daemon is, and where it is if they do not.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
+};
+
+use anyhow::Context as _;
+use hyper::http::uri::Scheme;
+
+use super::client::Address;
+use crate::config::{BaseUrl, Environment, Listen, Settings, Unusable, socket_candidates};
+
+/// Where the running daemon is. Without any of these, where its settings put it.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Where the daemon is")]
+pub(super) struct Whereabouts {
+    /// Its Unix socket.
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["url", "config"])]
+    socket: Option<PathBuf>,
+    /// Its TCP port, as http://HOST:PORT.
+    #[arg(long, value_name = "URL", value_parser = parse_url, conflicts_with = "config")]
+    url: Option<BaseUrl>,
+    /// The file with its settings, instead of /etc/discordd/config.toml.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl Whereabouts {
+    /// Every place where the daemon may be, best first.
+    ///
+    /// # Errors
+    ///
+    /// When the settings are asked for and cannot be used.
+    pub(super) fn addresses(&self, environment: &Environment) -> anyhow::Result<Vec<Address>> {
+        if let Some(path) = &self.socket {
+            return Ok(vec![Address::Unix(path.clone())]);
+        }
+        if let Some(url) = &self.url {
+            return Ok(vec![Address::Http(url.clone())]);
+        }
+        let loaded = Settings::load(self.config.as_deref(), environment, &[]).context(Unusable)?;
+        of_settings(&loaded.settings.listen, environment).context(Unusable)
+    }
+}
+
+/// The doors that a daemon with these settings would open.
+fn of_settings(listen: &Listen, environment: &Environment) -> anyhow::Result<Vec<Address>> {
+    let sockets = match listen.unix.as_str() {
+        "" => Vec::new(),
+        "auto" => socket_candidates(environment),
+        path => vec![PathBuf::from(path)],
+    };
+    let mut addresses: Vec<Address> = sockets.into_iter().map(Address::Unix).collect();
+    if let Some(address) = listen.tcp_address()? {
+        addresses.push(Address::Http(origin(address)?));
+    }
+    Ok(addresses)
+}
+
+/// How an address that is listened on is connected to.
+fn origin(mut address: SocketAddr) -> anyhow::Result<BaseUrl> {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address.ip() {
+            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    format!("http://{address}")
+        .parse()
+        .map_err(anyhow::Error::msg)
+}
+
+fn parse_url(text: &str) -> Result<BaseUrl, String> {
+    let wanted = "an address such as http://127.0.0.1:9091 is wanted, without a path or a user";
+    let url: BaseUrl = text.parse().map_err(|_| wanted)?;
+    if url.scheme() == &Scheme::HTTP {
+        Ok(url)
+    } else {
+        Err("only http is spoken here".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_addresses_are_those_that_a_daemon_would_open() {
+        let mut listen = Listen {
+            unix: "/a/b.sock".to_owned(),
+            tcp: "0.0.0.0:9".to_owned(),
+            ..Listen::default()
+        };
+        let shown = |listen: &Listen| -> Vec<String> {
+            let addresses = of_settings(listen, &Environment::default()).unwrap();
+            addresses.iter().map(Address::to_string).collect()
+        };
+        assert_eq!(shown(&listen), ["unix:/a/b.sock", "http://127.0.0.1:9"]);
+        "".clone_into(&mut listen.unix);
+        "[::]:9".clone_into(&mut listen.tcp);
+        assert_eq!(shown(&listen), ["http://[::1]:9"]);
+        let usual = ["unix:/run/discordd/discordd.sock", "http://127.0.0.1:9091"];
+        assert_eq!(shown(&Listen::default()), usual);
+    }
+
+    #[test]
+    fn only_a_plain_http_origin_is_a_url() {
+        for right in [
+            "http://localhost:9091",
+            "http://127.0.0.1:9091/",
+            "http://[::1]:1",
+        ] {
+            assert!(parse_url(right).is_ok(), "{right}");
+        }
+        for wrong in [
+            "https://localhost",
+            "localhost:9091",
+            "http://a/b",
+            "http://u@a",
+            "",
+        ] {
+            assert!(parse_url(wrong).is_err(), "{wrong}");
+        }
+    }
+}
