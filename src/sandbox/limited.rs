@@ -90,6 +90,7 @@ impl Unlucky {
             "message": "You are being rate limited.",
             "retry_after": seconds(self.retry_after).parse::<f64>().unwrap_or_default(),
             "global": is_global,
+            "code": 0,
         });
         let mut answer = Response::new(Body::from(body.to_string()));
         *answer.status_mut() = StatusCode::TOO_MANY_REQUESTS;

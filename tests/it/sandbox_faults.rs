@@ -110,6 +110,7 @@ fn rate_limits_of_every_scope_speak_as_discord_does() {
         assert_eq!(answer.status, 429);
         let expected = json!({
             "message": "You are being rate limited.", "retry_after": 1.5, "global": is_global,
+            "code": 0,
         });
         assert_eq!(answer.json(), expected, "{scope}");
         assert_eq!(answer.header("x-ratelimit-scope"), header);
