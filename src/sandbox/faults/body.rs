@@ -4,12 +4,14 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::header::CONTENT_LENGTH;
 use axum::http::{HeaderValue, Response};
 use futures_util::stream::{self, StreamExt as _};
 use tokio::task::yield_now;
+use tokio::time::sleep;
 
 use super::super::line::Line;
 use super::Hang;
@@ -17,6 +19,8 @@ use super::act::{Act, MAX_BODY};
 
 /// Longest answer of the API that is read to be distorted, in bytes.
 const MAX_REAL: usize = 64 << 20;
+/// How long the first bytes have to be sent before a cut: with HTTP/2 another task sends them.
+const CUT_PAUSE: Duration = Duration::from_millis(20);
 /// The blanks that follow a body, again and again.
 static BLANKS: [u8; 64 << 10] = [b' '; 64 << 10];
 
@@ -80,6 +84,7 @@ fn body_of(first: Bytes, tail: Tail, line: Arc<Line>) -> Body {
                 Some((blanks, (Tail::Blanks(left), line)))
             }
             Tail::Cut => {
+                sleep(CUT_PAUSE).await;
                 line.hang_up(false);
                 line.closed().await;
                 None
