@@ -14,7 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::sandbox::{Options, Sandbox};
+use crate::sandbox::{Bot, Channel, Options, Sandbox};
 
 /// How long the connections have to end.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
@@ -41,6 +41,9 @@ pub(super) struct Args {
     /// Messages kept in each channel; the oldest are dropped.
     #[arg(long, value_name = "N", default_value_t = 1000)]
     history: usize,
+    /// Limit how often a bot may ask, as Discord does.
+    #[arg(long)]
+    rate_limits: bool,
     /// Print one line of JSON instead of a text.
     #[arg(long)]
     json: bool,
@@ -68,6 +71,7 @@ async fn serve(args: Args) -> anyhow::Result<()> {
         tls: args.tls,
         any_token: args.any_token,
         history: args.history,
+        rate_limits: args.rate_limits,
     };
     let stop = CancellationToken::new();
     let tracker = TaskTracker::new();
@@ -100,17 +104,35 @@ fn print(text: &str) -> io::Result<()> {
 }
 
 fn to_json(sandbox: &Sandbox) -> Value {
-    let bots = sandbox.bots.iter();
-    let bots = bots.map(|bot| json!({ "id": bot.id, "name": bot.name, "token": bot.token }));
-    let channels = sandbox.channels.iter();
-    let channels = channels.map(|channel| json!({ "id": channel.id, "name": channel.name }));
+    let workshop = &sandbox.workshop;
+    let roles = workshop.roles.iter();
+    let roles = roles.map(|role| json!({ "id": role.id, "name": role.name }));
     json!({
         "http": sandbox.http,
         "tls": sandbox.tls,
-        "bots": bots.collect::<Value>(),
+        "bots": bots(&sandbox.bots),
+        "more_bots": bots(&sandbox.more_bots),
         "guild_id": sandbox.guild_id,
-        "channels": channels.collect::<Value>(),
+        "channels": channels(&sandbox.channels),
+        "workshop": {
+            "guild_id": workshop.guild_id,
+            "channels": channels(&workshop.channels),
+            "roles": roles.collect::<Value>(),
+        },
     })
+}
+
+fn bots(bots: &[Bot]) -> Value {
+    let bots = bots.iter();
+    bots.map(|bot| json!({ "id": bot.id, "name": bot.name, "token": bot.token }))
+        .collect()
+}
+
+fn channels(channels: &[Channel]) -> Value {
+    let channels = channels.iter();
+    channels
+        .map(|channel| json!({ "id": channel.id, "name": channel.name }))
+        .collect()
 }
 
 fn to_text(sandbox: &Sandbox, ca_file: Option<&PathBuf>) -> String {
@@ -127,7 +149,7 @@ fn to_text(sandbox: &Sandbox, ca_file: Option<&PathBuf>) -> String {
     if let Some(path) = ca_file {
         lines.push(format!("ca file   {}", path.display()));
     }
-    for bot in &sandbox.bots {
+    for bot in sandbox.bots.iter().chain(&sandbox.more_bots) {
         lines.push(format!("bot       {:<10} {}", bot.name, bot.token));
     }
     lines.push(format!("guild     {}", sandbox.guild_id));

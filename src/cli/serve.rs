@@ -78,6 +78,7 @@ async fn in_sandbox(mut settings: Settings, doors: Vec<listener::Door>) -> anyho
         tls: None,
         any_token: false,
         history: SANDBOX_HISTORY,
+        rate_limits: false,
     };
     let sandbox = Sandbox::start(&options, &stop, &tracker)?;
     settings.discord.base_url = format!("http://{}", sandbox.http)

@@ -28,48 +28,81 @@ pub(super) enum Error {
     MissingAccess,
     /// The bot sees this, but may not do that with it.
     MissingPermissions,
+    /// The message to forward may not be read.
+    NoHistoryToForward,
+    /// The message to answer may not be read.
+    NoHistoryToReply,
     /// No such path.
     NotFound,
+    /// A channel of a kind that no message is posted into.
+    NotText,
+    /// A channel of a kind that has no messages.
+    NotTextToRead,
     /// The token is missing or unknown.
     Unauthorized,
     /// No such channel.
     UnknownChannel,
     /// No such guild.
     UnknownGuild,
+    /// The user is no member of this guild.
+    UnknownMember,
     /// No such message in this channel.
     UnknownMessage,
+    /// No such user.
+    UnknownUser,
 }
 
 impl Error {
-    /// Gives status, Discord's code and Discord's sentence.
-    fn row(&self) -> (StatusCode, u32, &'static str) {
+    fn status(&self) -> StatusCode {
         match self {
-            Self::BodyTooLarge => (
-                StatusCode::PAYLOAD_TOO_LARGE,
-                40_005,
-                "Request entity too large",
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::EmptyMessage
+            | Self::InvalidForm(_)
+            | Self::InvalidJson
+            | Self::NotText
+            | Self::NotTextToRead => StatusCode::BAD_REQUEST,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::MissingAccess
+            | Self::MissingPermissions
+            | Self::NoHistoryToForward
+            | Self::NoHistoryToReply => StatusCode::FORBIDDEN,
+            Self::NotFound
+            | Self::UnknownChannel
+            | Self::UnknownGuild
+            | Self::UnknownMember
+            | Self::UnknownMessage
+            | Self::UnknownUser => StatusCode::NOT_FOUND,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+        }
+    }
+
+    /// Gives Discord's code and Discord's sentence.
+    fn said(&self) -> (u32, &'static str) {
+        match self {
+            Self::BodyTooLarge => (40_005, "Request entity too large"),
+            Self::EmptyMessage => (50_006, "Cannot send an empty message"),
+            Self::InvalidForm(_) => (50_035, "Invalid Form Body"),
+            Self::InvalidJson => (50_109, "The request body contains invalid JSON."),
+            Self::MethodNotAllowed => (0, "405: Method Not Allowed"),
+            Self::MissingAccess => (50_001, "Missing Access"),
+            Self::MissingPermissions => (50_013, "Missing Permissions"),
+            Self::NotFound => (0, "404: Not Found"),
+            Self::NoHistoryToForward => (
+                160_009,
+                "Cannot reference a message without permission to read message history",
             ),
-            Self::EmptyMessage => (
-                StatusCode::BAD_REQUEST,
-                50_006,
-                "Cannot send an empty message",
+            Self::NoHistoryToReply => (
+                160_002,
+                "Cannot reply without permission to read message history",
             ),
-            Self::InvalidForm(_) => (StatusCode::BAD_REQUEST, 50_035, "Invalid Form Body"),
-            Self::InvalidJson => (
-                StatusCode::BAD_REQUEST,
-                50_109,
-                "The request body contains invalid JSON.",
-            ),
-            Self::MethodNotAllowed => {
-                (StatusCode::METHOD_NOT_ALLOWED, 0, "405: Method Not Allowed")
-            }
-            Self::MissingAccess => (StatusCode::FORBIDDEN, 50_001, "Missing Access"),
-            Self::MissingPermissions => (StatusCode::FORBIDDEN, 50_013, "Missing Permissions"),
-            Self::NotFound => (StatusCode::NOT_FOUND, 0, "404: Not Found"),
-            Self::Unauthorized => (StatusCode::UNAUTHORIZED, 0, "401: Unauthorized"),
-            Self::UnknownChannel => (StatusCode::NOT_FOUND, 10_003, "Unknown Channel"),
-            Self::UnknownGuild => (StatusCode::NOT_FOUND, 10_004, "Unknown Guild"),
-            Self::UnknownMessage => (StatusCode::NOT_FOUND, 10_008, "Unknown Message"),
+            Self::NotText => (50_008, "Cannot send messages in a non-text channel"),
+            Self::NotTextToRead => (50_024, "Cannot execute action on this channel type"),
+            Self::Unauthorized => (0, "401: Unauthorized"),
+            Self::UnknownChannel => (10_003, "Unknown Channel"),
+            Self::UnknownGuild => (10_004, "Unknown Guild"),
+            Self::UnknownMember => (10_007, "Unknown Member"),
+            Self::UnknownMessage => (10_008, "Unknown Message"),
+            Self::UnknownUser => (10_013, "Unknown User"),
         }
     }
 }
@@ -84,7 +117,7 @@ impl IntoResponse for Error {
             errors: Option<FormErrors>,
         }
 
-        let (status, code, message) = self.row();
+        let (status, (code, message)) = (self.status(), self.said());
         let errors = if let Self::InvalidForm(errors) = self {
             Some(errors)
         } else {

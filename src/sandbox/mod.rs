@@ -6,10 +6,19 @@
 
 mod certificate;
 mod channels;
+mod control;
 mod error;
+mod faults;
 mod form;
+mod gate;
 mod guilds;
+mod journal;
+mod limited;
+mod limits;
+mod line;
 mod messages;
+mod permissions;
+mod plan;
 mod request;
 mod routes;
 mod serve;
@@ -26,9 +35,11 @@ use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use twilight_model::id::Id;
-use twilight_model::id::marker::{ChannelMarker, GuildMarker, UserMarker};
+use twilight_model::id::marker::{ChannelMarker, GuildMarker, RoleMarker, UserMarker};
 
 use self::certificate::Identity;
+use self::control::Control;
+use self::gate::Gate;
 use self::serve::Door;
 use self::world::World;
 
@@ -43,6 +54,8 @@ pub struct Options {
     pub any_token: bool,
     /// Messages kept in each channel; the oldest are dropped.
     pub history: usize,
+    /// Limits how often a bot may ask, as Discord does.
+    pub rate_limits: bool,
 }
 
 /// A bot of the sandbox. Its `Debug` leaves the token out.
@@ -75,6 +88,26 @@ pub struct Channel {
     pub name: String,
 }
 
+/// A role of the sandbox.
+#[derive(Debug, Clone)]
+pub struct Role {
+    /// The role's id.
+    pub id: Id<RoleMarker>,
+    /// The role's name.
+    pub name: &'static str,
+}
+
+/// The guild with roles, overwrites and a channel of each kind.
+#[derive(Debug, Clone)]
+pub struct Workshop {
+    /// The guild's id.
+    pub guild_id: Id<GuildMarker>,
+    /// Its channels, its threads among them.
+    pub channels: Vec<Channel>,
+    /// Its roles; that of everyone is the first.
+    pub roles: Vec<Role>,
+}
+
 /// A running sandbox. It ends when the token it was started with is cancelled.
 #[derive(Debug, Clone)]
 pub struct Sandbox {
@@ -84,12 +117,17 @@ pub struct Sandbox {
     pub tls: Option<SocketAddr>,
     /// The certificate that signed the one of HTTPS, in PEM.
     pub certificate_authority: Option<String>,
-    /// The bots it knows from the start.
+    /// The bots of the guild.
     pub bots: Vec<Bot>,
+    /// The bots that are in other guilds, or in none.
+    pub more_bots: Vec<Bot>,
     /// The guild the bots are in.
     pub guild_id: Id<GuildMarker>,
-    /// Every channel: in `read-only` the bots may not post, `elsewhere` they may not see.
+    /// Its channels and one more: in `read-only` the bots may not post, `elsewhere` is another
+    /// guild's and they may not see it.
     pub channels: Vec<Channel>,
+    /// The guild of most of the other bots.
+    pub workshop: Workshop,
 }
 
 impl Sandbox {
@@ -104,15 +142,16 @@ impl Sandbox {
         tracker: &TaskTracker,
     ) -> anyhow::Result<Self> {
         let world = Arc::new(World::new(options.any_token, options.history)?);
-        let router = routes::router(Arc::clone(&world));
+        let control = Arc::new(Control::new(Arc::clone(&world), options.rate_limits));
+        let router = routes::router(Arc::clone(&world), Arc::clone(&control));
+        let gate = Gate::new(control, router);
         let open = |address| {
             let listener = serve::bind(address)?;
             let address = listener.local_addr().context("read the bound address")?;
             anyhow::Ok((listener, address))
         };
         let serve = |listener, tls| {
-            let (world, router) = (Arc::clone(&world), router.clone());
-            let door = Door::new(world, router, tls, stop.clone(), tracker.clone());
+            let door = Door::new(gate.clone(), tls, stop.clone(), tracker.clone());
             tracker.spawn(door.accept(listener));
         };
 
@@ -127,28 +166,40 @@ impl Sandbox {
             certificate_authority = Some(identity.certificate_authority);
         }
         serve(http_listener, None);
+        let (bots, more_bots) = world.bots().split_at(plan::HOME_BOTS);
         Ok(Self {
             http,
             tls,
             certificate_authority,
-            bots: world.bots().to_vec(),
-            guild_id: World::home_id(),
-            channels: channels(&world),
+            bots: bots.to_vec(),
+            more_bots: more_bots.to_vec(),
+            guild_id: Id::new(plan::HOME),
+            channels: [channels(&world, plan::HOME), channels(&world, plan::ABROAD)].concat(),
+            workshop: workshop(&world),
         })
     }
 }
 
-/// Lists the channels of every guild, those of the bots' guild first.
-fn channels(world: &World) -> Vec<Channel> {
-    let (home, abroad): (Vec<_>, Vec<_>) = world
-        .guilds()
-        .iter()
-        .partition(|guild| guild.id() == World::home_id());
-    let guilds = home.into_iter().chain(abroad);
-    let channels = guilds.flat_map(guilds::Guild::channels);
+/// Lists the channels of a guild.
+fn channels(world: &World, guild: u64) -> Vec<Channel> {
+    let channels = world.planned(guild).into_iter();
+    let channels = channels.flat_map(|guild| &guild.channels);
     let channels = channels.map(|channel| Channel {
         id: channel.id(),
         name: channel.name().to_owned(),
     });
     channels.collect()
+}
+
+fn workshop(world: &World) -> Workshop {
+    let roles = world.planned(plan::WORKSHOP).into_iter();
+    let roles = roles.flat_map(|guild| &guild.roles).map(|role| Role {
+        id: role.id,
+        name: role.name,
+    });
+    Workshop {
+        guild_id: Id::new(plan::WORKSHOP),
+        channels: channels(world, plan::WORKSHOP),
+        roles: roles.collect(),
+    }
 }

@@ -5,13 +5,14 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::{DefaultBodyLimit, Extension, State};
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::routing::get;
-use axum::{Json, Router};
 
+use super::control::{self, Control};
 use super::error::Error;
 use super::request::MAX_BODY_BYTES;
-use super::world::{Stats, World};
+use super::world::World;
 use super::{channels, guilds, messages, users};
 
 /// Where a request comes from.
@@ -19,12 +20,14 @@ use super::{channels, guilds, messages, users};
 pub(super) struct Peer(pub(super) SocketAddr);
 
 /// Makes the router. Every request must carry a [`Peer`] as an extension.
-pub(super) fn router(world: Arc<World>) -> Router {
+pub(super) fn router(world: Arc<World>, control: Arc<Control>) -> Router {
     let api = Router::new()
         .route("/users/@me", get(users::me))
         .route("/users/@me/guilds", get(users::guilds))
         .route("/guilds/{guild_id}", get(guilds::show))
         .route("/guilds/{guild_id}/channels", get(guilds::channels))
+        .route("/guilds/{guild_id}/roles", get(guilds::roles))
+        .route("/guilds/{guild_id}/members/{user_id}", get(guilds::member))
         .route("/channels/{channel_id}", get(channels::show))
         .route(
             "/channels/{channel_id}/messages",
@@ -36,20 +39,9 @@ pub(super) fn router(world: Arc<World>) -> Router {
         );
     Router::new()
         .nest("/api/v10", api)
-        .route("/_sandbox/stats", get(stats))
+        .merge(control::router(control))
         .fallback(async || Error::NotFound)
         .method_not_allowed_fallback(async || Error::MethodNotAllowed)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(world)
-}
-
-/// `GET /_sandbox/stats`, for callers on this machine only.
-async fn stats(
-    State(world): State<Arc<World>>,
-    Extension(Peer(peer)): Extension<Peer>,
-) -> Result<Json<Stats>, Error> {
-    if !peer.ip().to_canonical().is_loopback() {
-        return Err(Error::NotFound);
-    }
-    Ok(Json(world.counters.read()))
 }

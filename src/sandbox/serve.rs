@@ -5,17 +5,13 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use axum::Router;
-use hyper::body::Incoming;
 use hyper::rt::Executor;
-use hyper::service::{Service as _, service_fn};
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -25,8 +21,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
-use super::routes::Peer;
-use super::world::World;
+use super::gate::Gate;
+use super::line::Line;
 
 /// Connections the kernel keeps waiting. Callers that open one for each call come in bursts.
 const BACKLOG: u32 = 4096;
@@ -59,8 +55,7 @@ pub(super) fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 /// What every connection needs.
 #[derive(Clone)]
 pub(super) struct Door {
-    world: Arc<World>,
-    router: Router,
+    gate: Gate,
     tls: Option<TlsAcceptor>,
     http: auto::Builder<Tracked>,
     stop: CancellationToken,
@@ -68,10 +63,9 @@ pub(super) struct Door {
 }
 
 impl Door {
-    /// Makes a door to the world, with or without TLS.
+    /// Makes a door to the gate, with or without TLS.
     pub(super) fn new(
-        world: Arc<World>,
-        router: Router,
+        gate: Gate,
         tls: Option<Arc<ServerConfig>>,
         stop: CancellationToken,
         tracker: TaskTracker,
@@ -83,8 +77,7 @@ impl Door {
             .half_close(true);
         http.http2().timer(TokioTimer::new());
         Self {
-            world,
-            router,
+            gate,
             tls: tls.map(TlsAcceptor::from),
             http,
             stop,
@@ -118,14 +111,15 @@ impl Door {
             if let Err(err) = stream.set_nodelay(true) {
                 debug!(%err, "no TCP_NODELAY");
             }
+            let (line, wire) = Line::new(stream);
             let Some(tls) = &self.tls else {
                 // HTTP's own timeout starts only once it knows its version.
-                if let Ok(Ok(())) = timeout(HEAD_TIMEOUT, stream.readable()).await {
-                    self.serve(stream, peer, self.http.clone()).await;
+                if let Ok(Ok(())) = timeout(HEAD_TIMEOUT, line.readable()).await {
+                    self.serve(wire, line, peer, self.http.clone()).await;
                 }
                 return;
             };
-            match timeout(HEAD_TIMEOUT, tls.accept(stream)).await {
+            match timeout(HEAD_TIMEOUT, tls.accept(wire)).await {
                 Ok(Ok(stream)) => {
                     let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
                     let http = if is_http2 {
@@ -133,7 +127,7 @@ impl Door {
                     } else {
                         self.http.clone().http1_only()
                     };
-                    self.serve(stream, peer, http).await;
+                    self.serve(stream, line, peer, http).await;
                 }
                 Ok(Err(err)) => debug!(%err, "TLS handshake failed"),
                 Err(_) => debug!("TLS handshake took too long"),
@@ -149,29 +143,25 @@ impl Door {
         }
     }
 
-    /// Answers the requests of one connection, until either side ends it.
-    async fn serve<S>(&self, stream: S, peer: SocketAddr, http: auto::Builder<Tracked>)
+    /// Answers the requests of one connection, until either side or a request ends it.
+    async fn serve<S>(&self, stream: S, line: Line, peer: SocketAddr, http: auto::Builder<Tracked>)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let router = TowerToHyperService::new(self.router.clone());
-        let world = Arc::clone(&self.world);
-        let is_counted = AtomicBool::new(false);
-        let service = service_fn(move |mut request: hyper::Request<Incoming>| {
-            if request.uri().path().starts_with("/api/") {
-                world.counters.requests.fetch_add(1, Ordering::Relaxed);
-                if !is_counted.swap(true, Ordering::Relaxed) {
-                    world.counters.connections.fetch_add(1, Ordering::Relaxed);
-                }
-            }
-            request.extensions_mut().insert(Peer(peer));
-            router.call(request)
-        });
+        let line = Arc::new(line);
+        let service = {
+            let (gate, line) = (self.gate.clone(), Arc::clone(&line));
+            service_fn(move |request| gate.clone().answer(request, Arc::clone(&line), peer))
+        };
         let mut connection = std::pin::pin!(http.serve_connection(TokioIo::new(stream), service));
+        let mut over = std::pin::pin!(line.over());
         let mut is_stopping = false;
+        // Said too when the stop's deadline drops this: tasks of HTTP/2 may wait for it.
+        let _closing = Closing(&line);
         let end = loop {
             tokio::select! {
                 end = connection.as_mut() => break end,
+                () = over.as_mut() => return,
                 () = self.stop.cancelled(), if !is_stopping => {
                     is_stopping = true;
                     connection.as_mut().graceful_shutdown();
@@ -181,6 +171,15 @@ impl Door {
         if let Err(err) = end {
             debug!(err, "connection failed");
         }
+    }
+}
+
+/// Says that a line is about to be closed, before what is older than itself is dropped.
+struct Closing<'a>(&'a Line);
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        self.0.close();
     }
 }
 

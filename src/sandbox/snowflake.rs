@@ -58,7 +58,8 @@ fn iso_8601(milliseconds: u64) -> String {
         .unwrap_or_default()
 }
 
-fn now_ms() -> u64 {
+/// Gives the time in milliseconds of the Unix epoch.
+pub(super) fn now_ms() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     now.map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(0))
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use axum::extract::FromRequestParts;
+use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use base64::Engine as _;
@@ -57,6 +58,13 @@ fn user_id(token: &str) -> Option<Id<UserMarker>> {
 pub(super) struct Caller(pub(super) User);
 
 impl Caller {
+    /// Finds the bot whose token is in the headers of a request.
+    pub(super) fn find(world: &World, headers: &HeaderMap) -> Option<Self> {
+        let header = headers.get(AUTHORIZATION)?.to_str().ok()?;
+        let token = header.strip_prefix("Bot ")?;
+        Self::of(world, token.trim())
+    }
+
     fn of(world: &World, token: &str) -> Option<Self> {
         let mut bots = world.bots().iter();
         let known = bots.find(|bot| bool::from(bot.token.as_bytes().ct_eq(token.as_bytes())));
@@ -72,12 +80,7 @@ impl FromRequestParts<Arc<World>> for Caller {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, world: &Arc<World>) -> Result<Self, Error> {
-        let header = parts.headers.get(AUTHORIZATION);
-        let header = header.and_then(|header| header.to_str().ok());
-        let token = header.and_then(|header| header.strip_prefix("Bot "));
-        token
-            .and_then(|token| Self::of(world, token.trim()))
-            .ok_or(Error::Unauthorized)
+        Self::find(world, &parts.headers).ok_or(Error::Unauthorized)
     }
 }
 

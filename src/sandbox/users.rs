@@ -102,27 +102,27 @@ pub(super) async fn guilds(
     let limit = usize::try_from(limit.unwrap_or(MAX_GUILDS)).unwrap_or(usize::MAX);
     let guilds = world.guilds_of(&caller);
     let mut page: Vec<_> = guilds
-        .filter(|guild| before.is_none_or(|before| guild.id() < before))
-        .filter(|guild| after.is_none_or(|after| guild.id() > after))
+        .filter(|(guild, _)| before.is_none_or(|before| guild.id < before))
+        .filter(|(guild, _)| after.is_none_or(|after| guild.id > after))
         .collect();
     // Ids rise, so the guilds next to `before` are the last ones.
     if before.is_some() && after.is_none() {
         page.drain(..page.len().saturating_sub(limit));
     }
     page.truncate(limit);
-    let partial = page.into_iter().map(|guild| {
+    let partial = page.into_iter().map(|(guild, member)| {
         let mut partial = json!({
-            "id": guild.id(),
-            "name": guild.name(),
+            "id": guild.id,
+            "name": guild.name,
             "icon": null,
             "banner": null,
-            "owner": false,
-            "permissions": guild.permissions().bits().to_string(),
+            "owner": guild.owner_id == member.id,
+            "permissions": guild.permissions(&member).bits().to_string(),
             "features": [],
         });
         if with_counts {
-            partial["approximate_member_count"] = json!(world.bots().len());
-            partial["approximate_presence_count"] = json!(world.bots().len());
+            partial["approximate_member_count"] = json!(guild.members.len());
+            partial["approximate_presence_count"] = json!(guild.members.len());
         }
         partial
     });

@@ -1,17 +1,18 @@
 //! HTTP/1.1: `POST /` is JSON-RPC, an upgrade of it is WebSocket, and a few pages tell how the
 //! daemon is.
 
-use std::{error::Error, pin::pin, sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    body::{Body, to_bytes},
+    body::Body,
     extract::{Request, State},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
 };
-use http_body_util::LengthLimitError;
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
 use hyper::{
     Request as HyperRequest,
     body::{Body as _, Incoming},
@@ -40,6 +41,9 @@ use crate::{
 /// Most bytes of a request's head that are held, and of an answer that waits to be written.
 const MAX_BUFFER_BYTES: usize = 64 << 10;
 
+/// How much of a body that is too large is read and thrown away, in bytes: closing on unread input
+/// would reset the connection, and the answer with it.
+const MAX_DISCARDED_BYTES: usize = 16 << 20;
 /// How long a connection with no call under way is given when the daemon stops.
 const GOODBYE: Duration = Duration::from_secs(5);
 
@@ -176,35 +180,42 @@ fn refuse_web_page(headers: &HeaderMap) -> Option<Response> {
 }
 
 /// Reads a body whole, within its limit and its time.
-async fn read(rpc: &Rpc, body: Body) -> Result<bytes::Bytes, Response> {
+async fn read(rpc: &Rpc, body: Body) -> Result<Bytes, Response> {
     let limits = &rpc.shared.limits;
-    let max = limits.request_bytes.bytes();
-    let too_large = || {
-        let why = invalid_request("null", &format!("the body is longer than {max} bytes"));
-        json(StatusCode::PAYLOAD_TOO_LARGE, why)
-    };
-    // What is announced too large is not waited for.
-    if body.size_hint().lower() > max as u64 {
-        return Err(too_large());
-    }
-    match timeout(limits.body_timeout, to_bytes(body, max)).await {
-        Ok(Ok(body)) => Ok(body),
-        Ok(Err(err))
-            if err
-                .source()
-                .is_some_and(<dyn Error>::is::<LengthLimitError>) =>
-        {
-            Err(too_large())
-        }
-        Ok(Err(_)) => {
-            let why = parse_error("the body was cut");
-            Err(json(StatusCode::BAD_REQUEST, why))
-        }
-        Err(_) => {
+    let reading = read_whole(body, limits.request_bytes.bytes());
+    timeout(limits.body_timeout, reading)
+        .await
+        .unwrap_or_else(|_| {
             let why = parse_error("the rest of the body did not come in time");
             Err(json(StatusCode::REQUEST_TIMEOUT, why))
+        })
+}
+
+async fn read_whole(mut body: Body, max: usize) -> Result<Bytes, Response> {
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    let (mut whole, mut received) = (BytesMut::new(), 0);
+    while announced.max(received) <= MAX_DISCARDED_BYTES.max(max) {
+        match body.frame().await {
+            None if received > max => break,
+            None => return Ok(whole.freeze()),
+            Some(Err(_)) => {
+                let why = parse_error("the body was cut");
+                return Err(json(StatusCode::BAD_REQUEST, why));
+            }
+            Some(Ok(frame)) => {
+                let data = frame.into_data().unwrap_or_default();
+                received += data.len();
+                if received <= max {
+                    whole.extend_from_slice(&data);
+                } else {
+                    whole = BytesMut::new();
+                }
+            }
         }
     }
+    let why = format!("the body is longer than {max} bytes");
+    let why = invalid_request("null", &why);
+    Err(json(StatusCode::PAYLOAD_TOO_LARGE, why))
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

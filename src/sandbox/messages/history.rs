@@ -28,6 +28,7 @@ pub(in crate::sandbox) struct History {
     messages: VecDeque<Arc<Message>>,
     limit: usize,
     last_id: Option<Id<MessageMarker>>,
+    total: u64,
 }
 
 impl History {
@@ -37,6 +38,7 @@ impl History {
             messages: VecDeque::new(),
             limit,
             last_id: None,
+            total: 0,
         }
     }
 
@@ -45,9 +47,15 @@ impl History {
         self.last_id
     }
 
+    /// Gives how many messages there ever were.
+    pub(in crate::sandbox) fn total(&self) -> u64 {
+        self.total
+    }
+
     /// Adds a message newer than all that are here.
     pub(super) fn push(&mut self, message: Arc<Message>) {
         self.last_id = Some(message.id);
+        self.total += 1;
         self.messages.push_back(message);
         if self.messages.len() > self.limit {
             self.messages.pop_front();

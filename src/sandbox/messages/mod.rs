@@ -2,12 +2,14 @@
 //!
 //! See <https://discord.com/developers/docs/resources/message>.
 
+mod components;
 mod draft;
 mod embeds;
 mod history;
 mod mentions;
 mod nonces;
 mod polls;
+mod references;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -19,7 +21,7 @@ use serde::Serialize;
 use serde_json::Value;
 use twilight_model::guild::Permissions;
 use twilight_model::id::Id;
-use twilight_model::id::marker::{ChannelMarker, GuildMarker, MessageMarker, StickerMarker};
+use twilight_model::id::marker::{ChannelMarker, MessageMarker, RoleMarker, StickerMarker};
 
 pub(super) use self::history::History;
 pub(super) use self::nonces::Nonces;
@@ -27,18 +29,24 @@ pub(super) use self::nonces::Nonces;
 use self::draft::Draft;
 use self::history::Span;
 use self::nonces::Nonce;
-use super::channels::Channel;
+use self::references::{Reference, Referred};
+use super::channels::{Channel, Kind};
 use super::error::{Error, FormErrors};
 use super::request::{Body, Parameters, path_id};
 use super::snowflake::timestamp;
 use super::token::Caller;
 use super::users::User;
-use super::world::World;
+use super::world::{Place, World};
 
 /// Most messages in one answer.
 const MAX_PAGE: i64 = 100;
 /// Messages in one answer when no number is asked for.
 const DEFAULT_PAGE: i64 = 50;
+
+/// The flag of a message that forwards another.
+///
+/// See <https://discord.com/developers/docs/resources/message#message-object-message-flags>.
+const HAS_SNAPSHOT: i64 = 1 << 14;
 
 /// A message, written as Discord's `MessageResponse`.
 #[derive(Clone, Serialize)]
@@ -56,7 +64,7 @@ pub(super) struct Message {
     flags: i64,
     mention_everyone: bool,
     mentions: Vec<User>,
-    mention_roles: [Value; 0],
+    mention_roles: Vec<Id<RoleMarker>>,
     attachments: [Value; 0],
     embeds: Vec<Value>,
     components: Vec<Value>,
@@ -68,6 +76,8 @@ pub(super) struct Message {
     nonce: Option<Nonce>,
     #[serde(rename = "message_reference", skip_serializing_if = "Option::is_none")]
     reference: Option<Reference>,
+    #[serde(rename = "message_snapshots", skip_serializing_if = "Vec::is_empty")]
+    snapshots: Vec<Value>,
     #[serde(
         rename = "referenced_message",
         skip_serializing_if = "Referenced::is_unasked"
@@ -94,16 +104,6 @@ impl Referenced {
     }
 }
 
-/// The message another one answers.
-#[derive(Clone, Serialize)]
-struct Reference {
-    #[serde(rename = "type")]
-    kind: u8,
-    channel_id: Id<ChannelMarker>,
-    message_id: Id<MessageMarker>,
-    guild_id: Id<GuildMarker>,
-}
-
 /// A sticker of a message.
 #[derive(Clone, Serialize)]
 struct StickerItem {
@@ -117,7 +117,7 @@ impl Message {
     /// in the history.
     fn written(message: &Arc<Self>, history: &History) -> Self {
         let mut written = Self::clone(message);
-        if let Some(reference) = &message.reference {
+        if let Some(reference) = message.reference.as_ref().filter(|it| it.is_reply()) {
             let referenced = history.find(reference.message_id);
             written.referenced = referenced.map_or(Referenced::Gone, |referenced| {
                 Referenced::Message(Box::new(Self::clone(referenced)))
@@ -135,8 +135,17 @@ pub(super) async fn create(
     body: Body,
 ) -> Result<Json<Message>, Error> {
     let channel_id = path_id("channel_id", &channel_id)?;
-    let channel = world.channel_for(&caller, channel_id, Permissions::SEND_MESSAGES)?;
-    let draft = Draft::read(&body.form(), channel, &world)?;
+    let place = world.place(&caller, channel_id)?;
+    let channel = place.channel;
+    if !channel.kind().takes_messages() {
+        return Err(Error::NotText);
+    }
+    place.require(if channel.is_thread() {
+        Permissions::SEND_MESSAGES_IN_THREADS
+    } else {
+        Permissions::SEND_MESSAGES
+    })?;
+    let draft = Draft::read(&body.form(), &place, &caller, &world)?;
     if draft.is_empty() {
         return Err(Error::EmptyMessage);
     }
@@ -152,7 +161,7 @@ pub(super) async fn create(
     let first = nonces.find(&key, now).filter(|_| draft.enforce_nonce);
     if let Some(first) = first {
         // It may be in another channel than the one this request names.
-        let channel = world.channel(&caller, first.channel_id)?;
+        let channel = world.place(&caller, first.channel_id)?.channel;
         return Ok(Json(Message::written(&first, &channel.history())));
     }
     let message = post(&world, channel, caller.0, draft);
@@ -161,38 +170,40 @@ pub(super) async fn create(
 }
 
 fn post(world: &World, channel: &Channel, author: User, draft: Draft) -> Arc<Message> {
-    world.counters.messages.fetch_add(1, Ordering::Relaxed);
+    world.messages.fetch_add(1, Ordering::Relaxed);
     let mut history = channel.history();
     // The id is taken while the history is locked, so that the history is sorted by it.
     let id = world.snowflakes.next();
-    let reference = |message_id| Reference {
-        kind: 0,
-        channel_id: channel.id(),
-        message_id,
-        guild_id: channel.guild_id(),
+    let is_reply = matches!(draft.referred, Some(Referred::Reply { .. }));
+    let (reference, snapshot) = draft.referred.map(Referred::written).unzip();
+    let snapshots: Vec<Value> = snapshot.into_iter().flatten().collect();
+    let flags = if snapshots.is_empty() {
+        draft.flags
+    } else {
+        draft.flags | HAS_SNAPSHOT
     };
     let message = Arc::new(Message {
         id,
         channel_id: channel.id(),
-        kind: if draft.replies_to.is_some() { 19 } else { 0 },
+        kind: if is_reply { 19 } else { 0 },
         author,
         content: draft.content,
         timestamp: timestamp(id),
         edited_timestamp: None,
         tts: draft.tts,
         pinned: false,
-        flags: draft.flags,
+        flags,
         mention_everyone: draft.mentions.everyone,
         mentions: draft.mentions.users,
-        // No guild has a role that can be mentioned.
-        mention_roles: [],
+        mention_roles: draft.mentions.roles,
         attachments: [],
         embeds: draft.embeds,
         components: draft.components,
         sticker_items: draft.stickers,
         poll: draft.poll.map(|poll| poll.opened(id)),
         nonce: draft.nonce,
-        reference: draft.replies_to.map(reference),
+        reference,
+        snapshots,
         referenced: Referenced::Unasked,
     });
     history.push(Arc::clone(&message));
@@ -207,7 +218,7 @@ pub(super) async fn list(
     query: Parameters,
 ) -> Result<Json<Vec<Message>>, Error> {
     let channel_id = path_id("channel_id", &channel_id)?;
-    let channel = world.channel_for(&caller, channel_id, Permissions::READ_MESSAGE_HISTORY)?;
+    let place = readable(&world, &caller, channel_id)?;
     let form = query.form();
     let mut errors = FormErrors::default();
     let limit = form.key("limit").integer(1..=MAX_PAGE, &mut errors);
@@ -224,7 +235,15 @@ pub(super) async fn list(
         (None, None, None) => Span::Latest,
     };
     let limit = usize::try_from(limit.unwrap_or(DEFAULT_PAGE)).unwrap_or(usize::MAX);
-    let history = channel.history();
+    // Without the permission the list is empty, and that is no error:
+    // https://discord.com/developers/docs/resources/message#get-channel-messages
+    if !place
+        .permissions
+        .contains(Permissions::READ_MESSAGE_HISTORY)
+    {
+        return Ok(Json(Vec::new()));
+    }
+    let history = place.channel.history();
     let page = history.page(span, limit);
     let written = page.map(|message| Message::written(message, &history));
     Ok(Json(written.collect()))
@@ -238,8 +257,24 @@ pub(super) async fn show(
 ) -> Result<Json<Message>, Error> {
     let channel_id = path_id("channel_id", &channel_id)?;
     let message_id = path_id("message_id", &message_id)?;
-    let channel = world.channel_for(&caller, channel_id, Permissions::READ_MESSAGE_HISTORY)?;
-    let history = channel.history();
+    let place = readable(&world, &caller, channel_id)?;
+    place.require(Permissions::READ_MESSAGE_HISTORY)?;
+    let history = place.channel.history();
     let message = history.find(message_id).ok_or(Error::UnknownMessage)?;
     Ok(Json(Message::written(message, &history)))
+}
+
+/// Finds a channel to read messages in; in a voice channel that takes the permission to connect.
+fn readable<'a>(
+    world: &'a World,
+    caller: &Caller,
+    channel_id: Id<ChannelMarker>,
+) -> Result<Place<'a>, Error> {
+    let place = world.place(caller, channel_id)?;
+    match place.channel.kind() {
+        Kind::Category | Kind::Forum | Kind::Media => return Err(Error::NotTextToRead),
+        Kind::Stage | Kind::Voice => place.require(Permissions::CONNECT)?,
+        Kind::Announcement | Kind::PublicThread | Kind::Text => (),
+    }
+    Ok(place)
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use twilight_model::id::Id;
-use twilight_model::id::marker::MessageMarker;
+use twilight_model::id::marker::{EmojiMarker, MessageMarker};
 
 use super::super::error::FormErrors;
 use super::super::form::Field;
@@ -18,6 +18,10 @@ const MAX_ANSWERS: usize = 10;
 const MAX_QUESTION: usize = 300;
 /// Longest answer, in characters.
 const MAX_ANSWER: usize = 55;
+/// Longest name of an emoji, in characters.
+///
+/// See <https://docs.discord.com/developers/resources/emoji>.
+const MAX_EMOJI: usize = 32;
 /// Longest time a poll is open, in hours: 32 days.
 const MAX_HOURS: i64 = 768;
 /// Time a poll is open when none is asked for, in hours.
@@ -77,8 +81,11 @@ fn read_media(field: &Field<'_>, max: usize, errors: &mut FormErrors) -> Value {
     let text = field.key("text");
     text.require(errors);
     let mut media = json!({ "text": text.text(max, errors) });
-    if let Some(emoji) = field.key("emoji").value() {
-        media["emoji"] = emoji.clone();
+    let emoji = field.key("emoji");
+    if emoji.is_object(errors) {
+        let id: Option<Id<EmojiMarker>> = emoji.key("id").snowflake(errors);
+        let name = emoji.key("name").text(MAX_EMOJI, errors);
+        media["emoji"] = json!({ "id": id, "name": name });
     }
     media
 }

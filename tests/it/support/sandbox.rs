@@ -16,8 +16,25 @@ pub(crate) struct Line {
     pub(crate) http: SocketAddr,
     pub(crate) tls: Option<SocketAddr>,
     pub(crate) bots: Vec<Bot>,
+    pub(crate) more_bots: Vec<Bot>,
     pub(crate) guild_id: String,
     pub(crate) channels: Vec<Channel>,
+    pub(crate) workshop: Workshop,
+}
+
+/// The guild with roles and a channel of each kind, in the line.
+#[derive(Deserialize)]
+pub(crate) struct Workshop {
+    pub(crate) guild_id: String,
+    pub(crate) channels: Vec<Channel>,
+    pub(crate) roles: Vec<Role>,
+}
+
+/// A role in the line.
+#[derive(Deserialize)]
+pub(crate) struct Role {
+    pub(crate) id: String,
+    pub(crate) name: String,
 }
 
 /// A bot in the line.
@@ -76,9 +93,22 @@ impl SandboxProcess {
         &self.line.bots[index].token
     }
 
+    /// Gives the bot with this name.
+    pub(crate) fn bot(&self, name: &str) -> &Bot {
+        let mut bots = self.line.bots.iter().chain(&self.line.more_bots);
+        bots.find(|bot| bot.name == name).unwrap()
+    }
+
+    /// Gives the id of the role with this name.
+    pub(crate) fn role(&self, name: &str) -> &str {
+        let mut roles = self.line.workshop.roles.iter();
+        &roles.find(|role| role.name == name).unwrap().id
+    }
+
     /// Gives the id of the channel with this name.
     pub(crate) fn channel(&self, name: &str) -> &str {
-        let mut channels = self.line.channels.iter();
+        let workshop = &self.line.workshop.channels;
+        let mut channels = self.line.channels.iter().chain(workshop);
         let channel = channels.find(|channel| channel.name == name);
         &channel.unwrap().id
     }
@@ -113,6 +143,24 @@ impl SandboxProcess {
         let answer = self.client().send("GET", "/_sandbox/stats", &[], b"");
         assert_eq!(answer.status, 200);
         answer.parse()
+    }
+
+    /// Asks for one of the sandbox's own paths.
+    pub(crate) fn own(&self, method: &str, path: &str, body: &str) -> Answer {
+        let path = format!("/_sandbox{path}");
+        self.client().send(method, &path, &[], body.as_bytes())
+    }
+
+    /// Lets requests go wrong by this rule, and by those before it.
+    pub(crate) fn fault(&self, rule: &Value) {
+        let answer = self.own("POST", "/faults", &rule.to_string());
+        assert_eq!(answer.status, 200, "{rule}: {answer:?}");
+    }
+
+    /// Gives the requests that came after the one with this number.
+    pub(crate) fn requests(&self, since: u64) -> Vec<Value> {
+        self.own("GET", &format!("/requests?since={since}"), "")
+            .parse()
     }
 
     /// Reads the whole history of the channel with this name, oldest first, by paging.
