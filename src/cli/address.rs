@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use hyper::http::uri::Scheme;
 
 use super::client::Address;
-use crate::config::{BaseUrl, Environment, Listen, Settings, Unusable, socket_candidates};
+use crate::config::{BaseUrl, Environment, Place, Settings, Unusable, socket_candidates};
 
 /// Where the running daemon is. Without any of these, where its settings put it.
 #[derive(Debug, clap::Args)]
@@ -40,20 +40,22 @@ impl Whereabouts {
             return Ok(vec![Address::Http(url.clone())]);
         }
         let loaded = Settings::load(self.config.as_deref(), environment, &[]).context(Unusable)?;
-        of_settings(&loaded.settings.listen, environment).context(Unusable)
+        of_settings(&loaded.settings, environment).context(Unusable)
     }
 }
 
 /// The doors that a daemon with these settings would open.
-fn of_settings(listen: &Listen, environment: &Environment) -> anyhow::Result<Vec<Address>> {
-    let sockets = match listen.unix.as_str() {
-        "" => Vec::new(),
-        "auto" => socket_candidates(environment),
-        path => vec![PathBuf::from(path)],
-    };
-    let mut addresses: Vec<Address> = sockets.into_iter().map(Address::Unix).collect();
-    if let Some(address) = listen.tcp_address()? {
-        addresses.push(Address::Http(origin(address)?));
+fn of_settings(settings: &Settings, environment: &Environment) -> anyhow::Result<Vec<Address>> {
+    let mut addresses = Vec::new();
+    for door in settings.doors()? {
+        match door.address {
+            Place::Tcp(address) => addresses.push(Address::Http(origin(address)?)),
+            Place::Unix(path) if path == "auto" => {
+                let sockets = socket_candidates(environment).into_iter();
+                addresses.extend(sockets.map(Address::Unix));
+            }
+            Place::Unix(path) => addresses.push(Address::Unix(path.into())),
+        }
     }
     Ok(addresses)
 }
@@ -87,21 +89,20 @@ mod tests {
 
     #[test]
     fn the_addresses_are_those_that_a_daemon_would_open() {
-        let mut listen = Listen {
-            unix: "/a/b.sock".to_owned(),
-            tcp: "0.0.0.0:9".to_owned(),
-            ..Listen::default()
-        };
-        let shown = |listen: &Listen| -> Vec<String> {
-            let addresses = of_settings(listen, &Environment::default()).unwrap();
+        let mut settings = Settings::default();
+        settings.listen.allow_insecure_tcp = true;
+        settings.listen.unix = "/a/b.sock".into();
+        settings.listen.tcp = "0.0.0.0:9".into();
+        let shown = |settings: &Settings| -> Vec<String> {
+            let addresses = of_settings(settings, &Environment::default()).unwrap();
             addresses.iter().map(Address::to_string).collect()
         };
-        assert_eq!(shown(&listen), ["unix:/a/b.sock", "http://127.0.0.1:9"]);
-        "".clone_into(&mut listen.unix);
-        "[::]:9".clone_into(&mut listen.tcp);
-        assert_eq!(shown(&listen), ["http://[::1]:9"]);
+        assert_eq!(shown(&settings), ["unix:/a/b.sock", "http://127.0.0.1:9"]);
+        settings.listen.unix = "".into();
+        settings.listen.tcp = "[::]:9".into();
+        assert_eq!(shown(&settings), ["http://[::1]:9"]);
         let usual = ["unix:/run/discordd/discordd.sock", "http://127.0.0.1:9091"];
-        assert_eq!(shown(&Listen::default()), usual);
+        assert_eq!(shown(&Settings::default()), usual);
     }
 
     #[test]

@@ -3,13 +3,13 @@
 //! Defaults < the file < `DISCORDD_*` < flags. It must not open, connect or write anything.
 
 mod check;
+mod doors;
 mod environment;
 mod show;
 mod units;
 
 use std::{
     fs, io,
-    net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use self::environment::ENVIRONMENT;
 pub use self::{
+    doors::{Addresses, DoorSettings, Place},
     environment::{Environment, socket_candidates},
     show::show,
     units::{BaseUrl, Mode, Size},
@@ -41,6 +42,8 @@ const FLAGS: &str = "flags";
 pub struct Settings {
     /// Where the daemon listens.
     pub listen: Listen,
+    /// Doors beside those of `listen`.
+    pub door: Vec<DoorSettings>,
     /// What one caller may use.
     pub limits: Limits,
     /// The way to Discord.
@@ -53,12 +56,14 @@ pub struct Settings {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Listen {
-    /// Path of the Unix socket; `auto` takes the first of the usual places, an empty text none.
-    pub unix: String,
-    /// Address of the TCP port, `HOST:PORT`; an empty text for none.
-    pub tcp: String,
-    /// Mode of the Unix socket.
+    /// Paths of Unix sockets; `auto` takes the first of the usual places, an empty text none.
+    pub unix: Addresses,
+    /// Addresses of TCP ports, `HOST:PORT`; an empty text for none.
+    pub tcp: Addresses,
+    /// Mode of the Unix sockets.
     pub unix_mode: Mode,
+    /// Group of the Unix sockets, by name or number; by default the process's own.
+    pub unix_group: Option<String>,
     /// Whether an address that is not loopback may be listened on without TLS.
     pub allow_insecure_tcp: bool,
 }
@@ -159,9 +164,10 @@ pub struct Loaded {
 impl Default for Listen {
     fn default() -> Self {
         Self {
-            unix: "auto".to_owned(),
-            tcp: "127.0.0.1:9091".to_owned(),
+            unix: "auto".into(),
+            tcp: "127.0.0.1:9091".into(),
             unix_mode: Mode::default(),
+            unix_group: None,
             allow_insecure_tcp: false,
         }
     }
@@ -232,38 +238,9 @@ impl Settings {
 
     /// Refuses what cannot work together, or is not safe unless said so.
     fn check(&self) -> anyhow::Result<()> {
-        anyhow::ensure!(
-            !(self.listen.unix.is_empty() && self.listen.tcp.is_empty()),
-            "listen: there is no door at all; set listen.unix or listen.tcp"
-        );
-        if let Some(address) = self.listen.tcp_address()? {
-            anyhow::ensure!(
-                address.ip().is_loopback() || self.listen.allow_insecure_tcp,
-                "listen.tcp: {address} is not loopback, and bot tokens would cross the network \
-                 without TLS; set listen.allow_insecure_tcp = true if that is wanted"
-            );
-        }
+        self.doors()?;
         self.discord.check()?;
         self.limits.check()
-    }
-}
-
-impl Listen {
-    /// The address of the TCP door, if there is to be one.
-    ///
-    /// # Errors
-    ///
-    /// When it is not of the form `IP:PORT`, or `localhost:PORT`.
-    pub fn tcp_address(&self) -> anyhow::Result<Option<SocketAddr>> {
-        if self.tcp.is_empty() {
-            return Ok(None);
-        }
-        let address = self.tcp.replacen("localhost:", "127.0.0.1:", 1);
-        let address = address.parse().with_context(|| {
-            let given = &self.tcp;
-            format!("listen.tcp: {given:?} is no address of the form 127.0.0.1:9091")
-        })?;
-        Ok(Some(address))
     }
 }
 

@@ -1,4 +1,4 @@
-//! The doors: a Unix socket and a TCP port, and what is told apart at them.
+//! The doors: Unix sockets and TCP ports, and what is told apart at them.
 //!
 //! Doors are opened before the runtime has threads, because the mode of a Unix socket is set by the
 //! umask of the whole process. It must not read JSON.
@@ -21,7 +21,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use self::sniff::{Framing, SNIFFED_BYTES};
 pub use self::unix::{InUse, OpenSocket};
 use crate::{
-    config::{Environment, Limits, Listen},
+    config::{DoorSettings, Environment, Limits, Place},
     frame::JsonTexts,
     surface::{Caller, Rpc, http, stream},
 };
@@ -67,15 +67,14 @@ pub struct Reception {
 /// # Errors
 ///
 /// When one cannot be opened, with its address.
-pub fn open(listen: &Listen, environment: &Environment) -> anyhow::Result<Vec<Door>> {
-    let mut doors = Vec::new();
-    if !listen.unix.is_empty() {
-        doors.push(Door::Unix(unix::open(listen, environment)?));
-    }
-    if let Some(address) = listen.tcp_address()? {
-        doors.push(Door::Tcp(tcp::open(address)?));
-    }
-    Ok(doors)
+pub fn open(doors: &[DoorSettings], environment: &Environment) -> anyhow::Result<Vec<Door>> {
+    let open = |door: &DoorSettings| {
+        Ok(match &door.address {
+            Place::Tcp(address) => Door::Tcp(tcp::open(*address)?),
+            Place::Unix(_) => Door::Unix(unix::open(door, environment)?),
+        })
+    };
+    doors.iter().map(open).collect()
 }
 
 /// A listener of either kind.

@@ -5,17 +5,17 @@ use std::{
     fs::{self, File},
     io,
     os::unix::{
-        fs::{FileTypeExt, MetadataExt},
+        fs::{DirBuilderExt, FileTypeExt, MetadataExt},
         net::{UnixListener, UnixStream},
     },
     path::{Path, PathBuf},
 };
 
 use anyhow::Context;
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{Gid, Mode, OFlags};
 
 use super::BACKLOG;
-use crate::config::{Environment, Listen, socket_candidates};
+use crate::config::{DoorSettings, Environment, Place, socket_candidates};
 
 /// Somebody else serves the socket.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
@@ -30,17 +30,21 @@ pub struct OpenSocket {
     inode: u64,
 }
 
-/// Opens the socket that the settings name, or the first of the usual ones that can be.
-pub(super) fn open(listen: &Listen, environment: &Environment) -> anyhow::Result<OpenSocket> {
-    let mode = Mode::from_raw_mode(listen.unix_mode.bits());
-    if listen.unix != "auto" {
-        return open_at(Path::new(&listen.unix), mode);
+/// Opens the socket of a door, or the first of the usual ones that can be.
+pub(super) fn open(door: &DoorSettings, environment: &Environment) -> anyhow::Result<OpenSocket> {
+    let access = Access {
+        mode: Mode::from_raw_mode(door.mode.bits()),
+        group: door.group.as_deref().map(group).transpose()?,
+    };
+    match &door.address {
+        Place::Unix(path) if path != "auto" => return open_at(Path::new(path), access),
+        Place::Tcp(_) | Place::Unix(_) => {}
     }
     let mut tried = Vec::new();
     for path in socket_candidates(environment) {
         let folder = path.parent().unwrap_or(Path::new("/"));
         match fs::create_dir_all(folder).and_then(|()| writable(folder)) {
-            Ok(()) => return open_at(&path, mode),
+            Ok(()) => return open_at(&path, access),
             Err(err) => tried.push(format!("{}: {err}", folder.display())),
         }
     }
@@ -48,15 +52,33 @@ pub(super) fn open(listen: &Listen, environment: &Environment) -> anyhow::Result
     Err(err).context("no folder for the Unix socket: set listen.unix, or --unix PATH")
 }
 
+/// Who may connect to a socket.
+#[derive(Clone, Copy)]
+struct Access {
+    mode: Mode,
+    group: Option<Gid>,
+}
+
+/// Finds a group by its number or its name.
+fn group(name: &str) -> anyhow::Result<Gid> {
+    let number = name.parse().ok();
+    let found = number.or_else(|| uzers::get_group_by_name(name).map(|group| group.gid()));
+    let found = found.with_context(|| format!("there is no group {name:?}"))?;
+    Ok(Gid::from_raw(found))
+}
+
 fn writable(folder: &Path) -> io::Result<()> {
     Ok(rustix::fs::access(folder, rustix::fs::Access::WRITE_OK)?)
 }
 
-fn open_at(path: &Path, mode: Mode) -> anyhow::Result<OpenSocket> {
+fn open_at(path: &Path, access: Access) -> anyhow::Result<OpenSocket> {
     let open = || -> anyhow::Result<OpenSocket> {
         let _lock = lock(path)?;
         remove_if_stale(path)?;
-        let listener = bind(path, mode)?;
+        let listener = match access.group {
+            None => bind(path, access.mode)?,
+            Some(group) => bind_for_group(path, access.mode, group)?,
+        };
         rustix::net::listen(&listener, BACKLOG)?;
         listener.set_nonblocking(true)?;
         let inode = fs::symlink_metadata(path)?.ino();
@@ -113,6 +135,27 @@ fn bind(path: &Path, mode: Mode) -> io::Result<UnixListener> {
     let bound = UnixListener::bind(path);
     rustix::process::umask(before);
     bound
+}
+
+/// Binds where nobody else can reach it, gives it its group, and puts it in its place: at no moment
+/// can it be reached by others than it is for.
+fn bind_for_group(path: &Path, mode: Mode, group: Gid) -> anyhow::Result<UnixListener> {
+    let mut folder = path.as_os_str().to_owned();
+    folder.push(".new");
+    let folder = PathBuf::from(folder);
+    // What an earlier start left that was killed in between.
+    let _ = fs::remove_dir_all(&folder);
+    fs::DirBuilder::new().mode(0o700).create(&folder)?;
+    let inside = folder.join("s");
+    let bound = || -> io::Result<UnixListener> {
+        let listener = bind(&inside, mode)?;
+        rustix::fs::chown(&inside, None, Some(group))?;
+        fs::rename(&inside, path)?;
+        Ok(listener)
+    };
+    let bound = bound();
+    fs::remove_dir_all(&folder)?;
+    Ok(bound?)
 }
 
 impl OpenSocket {

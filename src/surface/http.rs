@@ -183,12 +183,11 @@ fn refuse_web_page(headers: &HeaderMap) -> Option<Response> {
 async fn read(rpc: &Rpc, body: Body) -> Result<Bytes, Response> {
     let limits = &rpc.shared.limits;
     let reading = read_whole(body, limits.request_bytes.bytes());
-    timeout(limits.body_timeout, reading)
-        .await
-        .unwrap_or_else(|_| {
-            let why = parse_error("the rest of the body did not come in time");
-            Err(json(StatusCode::REQUEST_TIMEOUT, why))
-        })
+    if let Ok(read) = timeout(limits.body_timeout, reading).await {
+        return read;
+    }
+    let why = parse_error("the rest of the body did not come in time");
+    Err(json(StatusCode::REQUEST_TIMEOUT, why))
 }
 
 async fn read_whole(mut body: Body, max: usize) -> Result<Bytes, Response> {

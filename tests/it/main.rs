@@ -10,6 +10,7 @@
 #![cfg(feature = "sandbox")]
 
 mod bad_input;
+mod channels;
 mod cli_call;
 mod cli_config;
 mod cli_health;
@@ -18,6 +19,7 @@ mod doors;
 mod far_side;
 mod growth;
 mod json_rpc;
+mod restarts;
 mod sandbox;
 mod sandbox_faults;
 mod sandbox_history;

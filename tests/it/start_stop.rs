@@ -3,7 +3,11 @@
 use std::{
     fs,
     io::Write as _,
-    os::unix::{fs::PermissionsExt as _, net::UnixListener},
+    net::SocketAddr,
+    os::unix::{
+        fs::{MetadataExt as _, PermissionsExt as _},
+        net::UnixListener,
+    },
     sync::{Mutex, mpsc},
 };
 
@@ -12,6 +16,8 @@ use serde_json::json;
 
 use crate::support::{
     daemon::{Daemon, Folder, run},
+    http::Client,
+    lines::Lines,
     upstream::{Upstream, http},
 };
 
@@ -320,4 +326,102 @@ fn a_call_that_comes_while_the_daemon_stops_is_refused() {
     assert_eq!(lines.rest()[0]["id"], 1);
     assert_eq!(daemon.wait().0.code(), Some(0));
     assert_eq!(upstream.requests(), 1);
+}
+
+#[test]
+fn there_may_be_several_doors_of_each_kind() {
+    let folder = Folder::new();
+    let config = folder.join("config.toml");
+    let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    let toml = format!(
+        "[listen]\nunix = [{:?}, {:?}]\ntcp = [\"127.0.0.1:0\", \"127.0.0.1:0\"]\n\
+         [[door]]\nname = \"agents\"\naddress = \"unix:{}\"\nmode = \"0600\"\n\
+         [[door]]\naddress = \"tcp:localhost:0\"\n",
+        path("a.sock"),
+        path("b.sock"),
+        path("c.sock"),
+    );
+    fs::write(&config, toml).unwrap();
+    let daemon = Daemon::with(
+        &["serve", "--config", config.to_str().unwrap()],
+        NOWHERE,
+        &[],
+    );
+    let mut ports: Vec<SocketAddr> = daemon
+        .addresses("tcp:")
+        .iter()
+        .map(|it| it.parse().unwrap())
+        .collect();
+    ports.dedup();
+    assert_eq!(ports.len(), 3);
+    let call = json!({"jsonrpc": "2.0", "id": 1, "method": "health"});
+    for port in ports {
+        assert_eq!(Lines::tcp(port).ask(&call)["id"], 1);
+    }
+    for (name, mode) in [("a.sock", 0o660), ("b.sock", 0o660), ("c.sock", 0o600)] {
+        let socket = folder.join(name);
+        assert_eq!(Lines::unix(&socket).ask(&call)["id"], 1);
+        assert_eq!(
+            fs::metadata(&socket).unwrap().permissions().mode() & 0o777,
+            mode
+        );
+    }
+    daemon.stop();
+    for name in ["a.sock", "b.sock", "c.sock"] {
+        assert!(!folder.join(name).exists());
+    }
+}
+
+#[test]
+fn a_socket_has_its_group_and_nothing_is_left_of_making_it() {
+    let folder = Folder::new();
+    let socket = folder.join("s.sock");
+    // Only root may give a socket to any group; everybody may to a group of their own.
+    let group = rustix::process::getgid().as_raw().to_string();
+    let daemon = Daemon::at(&socket, NOWHERE, &[("DISCORDD_LISTEN__UNIX_GROUP", &group)]);
+    let found = fs::metadata(&socket).unwrap();
+    assert_eq!(found.gid().to_string(), group);
+    assert_eq!(found.permissions().mode() & 0o777, 0o660);
+    assert_eq!(daemon.call("health", &json!({}))["id"], 1);
+    assert!(!folder.join("s.sock.new").exists());
+    daemon.signal(Signal::KILL);
+    daemon.wait();
+    let daemon = Daemon::at(&socket, NOWHERE, &[("DISCORDD_LISTEN__UNIX_GROUP", &group)]);
+    daemon.stop();
+    assert!(!socket.exists());
+    let unknown = [("DISCORDD_LISTEN__UNIX_GROUP", "no-such-group-here")];
+    let output = run(&["--unix", socket.to_str().unwrap(), "--tcp", ""], &unknown);
+    assert_eq!(output.status.code(), Some(73));
+}
+
+#[test]
+fn probes_tell_live_from_ready() {
+    let (arrived, arrival) = mpsc::channel();
+    let (go, gone) = mpsc::channel::<()>();
+    let (arrived, gone) = (Mutex::new(arrived), Mutex::new(gone));
+    let upstream = Upstream::start(move |_, stream| {
+        arrived.lock().unwrap().send(()).unwrap();
+        gone.lock().unwrap().recv().unwrap();
+        let _ = stream.write_all(http("404 Not Found", "", "{}").as_bytes());
+    });
+    let daemon = Daemon::start(&upstream.base_url(), &[]);
+    let status = |client: &mut Client, path: &str| client.send("GET", path, &[], b"").status;
+    for path in ["/livez", "/readyz", "/health", "/metrics"] {
+        assert_eq!(status(&mut daemon.http(), path), 200, "{path}");
+    }
+    let mut lines = daemon.lines();
+    lines.send(br#"{"jsonrpc":"2.0","id":1,"method":"discord.sendMessage","params":["t",1,"x"]}"#);
+    arrival.recv().unwrap();
+    // A connection whose request has begun is still served while the daemon stops.
+    let (mut ready, mut health) = (daemon.http(), daemon.http());
+    ready.begin_head("GET", "/readyz");
+    health.begin_head("GET", "/health");
+    daemon.call("health", &json!({}));
+    daemon.signal(Signal::TERM);
+    daemon.wait_for_log("stopping");
+    assert_eq!(ready.finish(b"\r\n").status, 503);
+    assert_eq!(health.finish(b"\r\n").json()["status"], "draining");
+    go.send(()).unwrap();
+    assert_eq!(lines.rest().len(), 1);
+    assert_eq!(daemon.wait().0.code(), Some(0));
 }

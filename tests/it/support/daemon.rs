@@ -83,7 +83,14 @@ impl Daemon {
     pub(crate) fn at(socket: &Path, base_url: &str, variables: &[(&str, &str)]) -> Self {
         let unix = socket.to_str().unwrap();
         let args = ["serve", "--unix", unix, "--tcp", "127.0.0.1:0"];
-        let mut child = discordd(&args, variables)
+        let mut daemon = Self::with(&args, base_url, variables);
+        socket.clone_into(&mut daemon.socket);
+        daemon
+    }
+
+    /// Starts one with these arguments; which socket is its own is for the test to know.
+    pub(crate) fn with(args: &[&str], base_url: &str, variables: &[(&str, &str)]) -> Self {
+        let mut child = discordd(args, variables)
             .env("DISCORDD_DISCORD__BASE_URL", base_url)
             .env("DISCORDD_LOG__FORMAT", "json")
             .stdout(Stdio::null())
@@ -123,10 +130,21 @@ impl Daemon {
             child,
             log,
             reader: Some(reader),
-            socket: socket.to_owned(),
+            socket: PathBuf::new(),
             tcp: tcp.unwrap(),
             folder: None,
         }
+    }
+
+    /// The addresses that it said it listens on, of those that begin like this.
+    pub(crate) fn addresses(&self, start: &str) -> Vec<String> {
+        let log = self.log.lock().unwrap();
+        let lines = log
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let listening = lines.filter_map(|line| Some(line["address"].as_str()?.to_owned()));
+        let wanted = listening.filter_map(|it| Some(it.strip_prefix(start)?.to_owned()));
+        wanted.collect()
     }
 
     /// Opens a raw connection to its Unix socket.

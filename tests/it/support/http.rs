@@ -90,7 +90,14 @@ impl Client {
         self.reader.get_mut().flush().unwrap();
     }
 
-    /// Sends the body of a request that was begun, and reads its answer.
+    /// Sends a head, but for the empty line at its end.
+    pub(crate) fn begin_head(&mut self, method: &str, path: &str) {
+        let head = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\n");
+        self.reader.get_mut().write_all(head.as_bytes()).unwrap();
+        self.reader.get_mut().flush().unwrap();
+    }
+
+    /// Sends the rest of a request that was begun, and reads its answer.
     pub(crate) fn finish(&mut self, body: &[u8]) -> Answer {
         self.reader.get_mut().write_all(body).unwrap();
         self.reader.get_mut().flush().unwrap();
