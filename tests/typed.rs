@@ -1,4 +1,4 @@
-//! What the README shows, typed as it stands there, with `nc` and `curl` as they come.
+//! What the README shows, typed as it stands there, with `nc`, `curl` and `websocat` as they come.
 //!
 //! It needs programs that are not everywhere, so plain `cargo test` leaves it out:
 //! `cargo test --test typed`.
@@ -164,9 +164,12 @@ fn what_the_sandbox_prints_can_be_pasted() {
     assert_eq!(names, ["T", "C", "S"]);
     let lines = served.welcome.iter();
     let pasted: Vec<&String> = lines
-        .filter(|line| line.contains(" nc ") || line.starts_with("curl "))
+        .filter(|line| {
+            let programs = [" nc ", "curl ", " websocat ", "discordd call "];
+            programs.iter().any(|program| line.contains(program))
+        })
         .collect();
-    assert_eq!(pasted.len(), 6);
+    assert_eq!(pasted.len(), 8);
     let (read, posts) = pasted.split_last().unwrap();
     for line in posts {
         let seen = served.type_in(line);
@@ -176,7 +179,7 @@ fn what_the_sandbox_prints_can_be_pasted() {
         );
     }
     // The last line asks the sandbox what was posted: one message for each line but health's.
-    assert_eq!(served.type_in(read).matches(r#""content":"hi""#).count(), 4);
+    assert_eq!(served.type_in(read).matches(r#""content":"hi""#).count(), 6);
 }
 
 #[test]

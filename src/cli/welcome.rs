@@ -42,6 +42,8 @@ fn write(text: &mut String, sandbox: &Sandbox, doors: &[Door]) -> fmt::Result {
                 let path = socket.path().display();
                 writeln!(text, "S={path}")?;
                 writeln!(text, "echo '{message}' | nc -NU $S")?;
+                let call = "discordd call discord.sendMessage channel_id=$C content=hi";
+                writeln!(text, "DISCORD_TOKEN=$T {call} --socket $S")?;
                 writeln!(
                     text,
                     "curl -s --unix-socket $S http://localhost/ {json} -d '{message}'"
@@ -54,6 +56,7 @@ fn write(text: &mut String, sandbox: &Sandbox, doors: &[Door]) -> fmt::Result {
                 let (ip, port) = (address.ip(), address.port());
                 writeln!(text, "echo '{message}' | nc -N {ip} {port}")?;
                 writeln!(text, "curl -s http://{address}/ {json} -d '{message}'")?;
+                writeln!(text, "echo '{message}' | websocat -t -n1 ws://{address}")?;
                 writeln!(text, "curl -sf http://{address}/health")?;
             }
         }

@@ -9,13 +9,15 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
-use crate::support::{daemon::Daemon, http::Client, lines::Lines, sandbox::SandboxProcess};
+use crate::support::{
+    daemon::Daemon, http::Client, lines::Lines, sandbox::SandboxProcess, websocket::Socket,
+};
 
-/// Messages before the first look at the process, and all messages.
+/// Messages before the first look at the process, and all messages of the test.
 const FIRST: u64 = 2_000;
 const ALL: u64 = 20_000;
-/// Connections of each framing.
-const CONNECTIONS: u64 = 4;
+/// Connections at once, of every framing over both doors.
+const LANES: u64 = 10;
 /// Calls under way on one raw connection.
 const UNDER_WAY: usize = 16;
 /// The first of the bots' user ids.
@@ -65,16 +67,24 @@ fn send_http(mut client: Client, numbers: impl Iterator<Item = u64>, channel: &s
     }
 }
 
+/// Sends on one WebSocket, one call after the other.
+fn send_websocket(mut socket: Socket, numbers: impl Iterator<Item = u64>, channel: &str) {
+    for number in numbers {
+        assert_sent(&socket.ask(&call(number, channel).to_string()));
+    }
+}
+
 /// Sends the messages of a range over every framing and both doors at once.
 fn send_all(daemon: &Daemon, channel: &str, range: std::ops::Range<u64>) {
     thread::scope(|scope| {
-        for lane in 0..2 * CONNECTIONS {
-            let width = usize::try_from(2 * CONNECTIONS).unwrap();
+        for lane in 0..LANES {
+            let width = usize::try_from(LANES).unwrap();
             let numbers = (range.start + lane..range.end).step_by(width);
-            scope.spawn(move || match lane % 4 {
+            scope.spawn(move || match lane % 5 {
                 0 => send_lines(daemon.lines(), numbers, channel),
                 1 => send_lines(Lines::tcp(daemon.tcp), numbers, channel),
                 2 => send_http(daemon.http(), numbers, channel),
+                3 => send_websocket(Socket::connect(daemon), numbers, channel),
                 _ => send_http(Client::plain(daemon.tcp), numbers, channel),
             });
         }
@@ -118,7 +128,13 @@ fn settle(
 
 #[test]
 fn twenty_thousand_messages_of_as_many_bots_arrive_once_and_leave_nothing() {
-    let history = (ALL + 1).to_string();
+    hold(ALL);
+}
+
+/// Sends so many messages, each of a bot of its own, and holds that each arrives once and under its
+/// own bot, and that nothing is left of them in the daemon. Gives what was measured.
+pub(crate) fn hold(all: u64) -> Vec<String> {
+    let history = (all + 1).to_string();
     let sandbox = SandboxProcess::start(&["--any-token", "--history", &history]);
     let daemon = Daemon::start(&format!("http://{}", sandbox.line.http), &[]);
     let channel = sandbox.channel("general");
@@ -128,18 +144,22 @@ fn twenty_thousand_messages_of_as_many_bots_arrive_once_and_leave_nothing() {
     let before = settle(&daemon, |now| {
         now["process_open_fds"] <= idle["process_open_fds"]
     });
-    send_all(&daemon, channel, FIRST..ALL);
+    send_all(&daemon, channel, FIRST..all);
     let no_more = |name: &str, now: &HashMap<String, f64>| now[name] <= before[name] * 1.1;
     let after = settle(&daemon, |now| BOUNDED.iter().all(|name| no_more(name, now)));
+    let mut measured = Vec::new();
     for name in BOUNDED {
         let (before, now) = (before[name], after[name]);
         assert!(no_more(name, &after), "{name} grew from {before} to {now}");
+        measured.push(format!(
+            "{name}: {before} after {FIRST} messages, {now} after {all}"
+        ));
     }
 
     let stats = sandbox.stats();
     assert_eq!(
         (stats.connections, stats.requests, stats.messages),
-        (ALL, ALL, ALL)
+        (all, all, all)
     );
     let messages = sandbox.messages("general");
     let mut found: Vec<u64> = messages
@@ -154,5 +174,6 @@ fn twenty_thousand_messages_of_as_many_bots_arrive_once_and_leave_nothing() {
         })
         .collect();
     found.sort_unstable();
-    assert!(found.into_iter().eq(0..ALL));
+    assert!(found.into_iter().eq(0..all));
+    measured
 }
