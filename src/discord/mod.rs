@@ -34,6 +34,15 @@ pub struct Discord {
     passage: Passage,
 }
 
+/// What a request is for.
+#[derive(Clone, Copy)]
+enum Purpose {
+    /// Changing something: whether it was delivered matters.
+    Change,
+    /// Reading only.
+    Read,
+}
+
 /// Makes the client for one call, which ends at `deadline`.
 ///
 /// # Errors
@@ -62,7 +71,7 @@ pub fn connect(exit: &Exit, token: Token, deadline: Instant) -> Result<Discord, 
 }
 
 impl Discord {
-    /// Sends one request and reads its answer.
+    /// Sends a request that changes something, and reads its answer.
     ///
     /// # Errors
     ///
@@ -72,14 +81,7 @@ impl Discord {
         T: DeserializeOwned + Unpin,
         R: IntoFuture<Output = Result<Response<T>, TwilightError>>,
     {
-        let begun = self.passage.begun();
-        let response = request.await.map_err(|err| self.explain(&err, begun))?;
-        let status = response.status().get();
-        response.model().await.map_err(|_| Error::BadAnswer {
-            why: Unreadable::Shape,
-            status,
-            delivered: Delivered::Yes,
-        })
+        self.exchange(request, Purpose::Change).await
     }
 
     /// Asks for something that only has to be read.
@@ -89,22 +91,31 @@ impl Discord {
     /// When it cannot be had; nothing was delivered then.
     pub async fn get<T: DeserializeOwned + Unpin>(&self, route: &Route<'_>) -> Result<T, Error> {
         let request = self.client.request::<T>(Request::from_route(route));
-        self.send(request).await.map_err(|error| match error {
-            Error::BadAnswer { why, status, .. } => Error::BadAnswer {
-                why,
-                status,
-                delivered: Delivered::No,
+        self.exchange(request, Purpose::Read).await
+    }
+
+    async fn exchange<T, R>(&self, request: R, purpose: Purpose) -> Result<T, Error>
+    where
+        T: DeserializeOwned + Unpin,
+        R: IntoFuture<Output = Result<Response<T>, TwilightError>>,
+    {
+        let begun = self.passage.begun();
+        let response = request
+            .await
+            .map_err(|err| self.explain(&err, begun, purpose))?;
+        let status = response.status().get();
+        response.model().await.map_err(|_| Error::BadAnswer {
+            why: Unreadable::Shape,
+            status,
+            delivered: match purpose {
+                Purpose::Change => Delivered::Yes,
+                Purpose::Read => Delivered::No,
             },
-            error @ (Error::Build
-            | Error::RateLimited { .. }
-            | Error::Refused(_)
-            | Error::TimedOut { .. }
-            | Error::Unavailable { .. }) => error,
         })
     }
 
     /// Finds what the exit kept of a failure; twilight itself knows only its number.
-    fn explain(&self, err: &TwilightError, begun: u64) -> Error {
+    fn explain(&self, err: &TwilightError, begun: u64, purpose: Purpose) -> Error {
         let number = match err.kind() {
             ErrorType::Response {
                 error: ApiError::General(kept),
@@ -123,12 +134,16 @@ impl Discord {
             | _ => None,
         };
         let kept = number.and_then(|number| self.passage.failure(number));
-        kept.unwrap_or_else(|| self.without_exit(err, begun))
+        kept.unwrap_or_else(|| self.without_exit(err, begun, purpose))
     }
 
     /// The exit itself did not answer: out of descriptors, overrun, or the daemon is ending.
-    fn without_exit(&self, err: &TwilightError, begun: u64) -> Error {
-        let unsent = self.passage.close_unless_begun(begun);
+    fn without_exit(&self, err: &TwilightError, begun: u64, purpose: Purpose) -> Error {
+        let unsent = match purpose {
+            Purpose::Change => self.passage.close_unless_begun(begun),
+            // Others of the call may still be read, and nothing is delivered either way.
+            Purpose::Read => true,
+        };
         let delivered = if unsent {
             Delivered::No
         } else {

@@ -20,7 +20,7 @@ use super::{
 use crate::discord::Discord;
 
 /// Guilds read at once. Each has a connection of its own while it is.
-const AT_ONCE: usize = 6;
+const AT_ONCE: usize = 5;
 
 /// Lists the channels of a guild, or of all the bot's guilds, in the order in which Discord shows
 /// them.

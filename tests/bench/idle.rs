@@ -65,21 +65,14 @@ fn per_connection(said: &str, answered: &str) -> u64 {
         stream
     };
     let mut connections = vec![open()];
-    let before = resident(&daemon);
+    let before = daemon.resident_kib();
     connections.extend((0..CONNECTIONS).map(|_| open()));
     // Those behind are accepted once the last one is answered, or counted among the descriptors.
     while descriptors(&daemon) <= CONNECTIONS {
         std::thread::yield_now();
     }
-    let after = resident(&daemon);
-    (after - before) / CONNECTIONS as u64
-}
-
-fn resident(daemon: &Daemon) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kibibytes = line.unwrap().split_whitespace().next().unwrap();
-    kibibytes.parse::<u64>().unwrap() * 1024
+    let after = daemon.resident_kib();
+    (after - before) * 1024 / CONNECTIONS as u64
 }
 
 fn descriptors(daemon: &Daemon) -> usize {

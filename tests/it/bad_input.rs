@@ -13,17 +13,6 @@ const JSON: [(&str, &str); 1] = [("content-type", "application/json")];
 /// How much more memory the process may hold for one bad client, in KiB.
 const ROOM_KIB: u64 = 16 << 10;
 
-fn resident_kib(daemon: &Daemon) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.unwrap()
-        .split_whitespace()
-        .next()
-        .unwrap()
-        .parse()
-        .unwrap()
-}
-
 /// Sends a text in every framing; gives what each answered.
 fn everywhere(daemon: &Daemon, text: &[u8]) -> Vec<(&'static str, Value)> {
     let lines = daemon.lines().exchange(text).swap_remove(0);
@@ -99,14 +88,14 @@ fn ids_out_of_range_are_refused_by_name() {
 #[test]
 fn a_hundred_mebibytes_without_a_newline_are_not_kept() {
     let daemon = Daemon::start(NOWHERE, &[]);
-    let before = resident_kib(&daemon);
+    let before = daemon.resident_kib();
     let block = vec![b'x'; 1 << 20];
     let mut lines = daemon.lines();
     lines.send(b"[\"");
     for _ in 0..100 {
         lines.send(&block);
     }
-    let grown = resident_kib(&daemon).saturating_sub(before);
+    let grown = daemon.resident_kib().saturating_sub(before);
     assert!(grown < ROOM_KIB, "{grown} KiB");
     lines.send(b"\n");
     assert_eq!(lines.read()["error"]["code"], -32700);
@@ -117,13 +106,13 @@ fn a_hundred_mebibytes_without_a_newline_are_not_kept() {
 #[test]
 fn a_body_that_is_announced_too_large_is_not_read() {
     let daemon = Daemon::start(NOWHERE, &[]);
-    let before = resident_kib(&daemon);
+    let before = daemon.resident_kib();
     let mut client = Client::plain(daemon.tcp);
     client.begin("POST", "/", &JSON, 100 << 20);
     let answer = client.finish(b"");
     assert_eq!(answer.status, 413);
     assert_eq!(answer.json()["error"]["code"], -32600);
-    let grown = resident_kib(&daemon).saturating_sub(before);
+    let grown = daemon.resident_kib().saturating_sub(before);
     assert!(grown < ROOM_KIB, "{grown} KiB");
 }
 
@@ -150,7 +139,7 @@ fn a_request_behind_a_json_text_is_not_taken_for_one() {
 #[test]
 fn a_head_without_an_end_is_refused() {
     let daemon = Daemon::start(NOWHERE, &[]);
-    let before = resident_kib(&daemon);
+    let before = daemon.resident_kib();
     let mut stream = std::net::TcpStream::connect(daemon.tcp).unwrap();
     stream.write_all(b"POST / HTTP/1.1\r\nx: ").unwrap();
     // The daemon may close before all of it is written.
@@ -158,7 +147,7 @@ fn a_head_without_an_end_is_refused() {
     while stream.write_all(&block).is_ok() {}
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);
-    let grown = resident_kib(&daemon).saturating_sub(before);
+    let grown = daemon.resident_kib().saturating_sub(before);
     assert!(grown < ROOM_KIB, "{grown} KiB");
     assert_eq!(daemon.lines().exchange(HEALTH.as_bytes()).len(), 1);
 }

@@ -153,7 +153,7 @@ fn a_bot_in_201_guilds_is_read_with_few_requests_on_few_connections() {
     }
     let stats = pair.0.stats();
     assert!(stats.requests <= 3 + 201, "{stats:?}");
-    assert!(stats.connections <= 8, "{stats:?}");
+    assert!(stats.connections <= 6, "{stats:?}");
 }
 
 #[test]

@@ -211,14 +211,7 @@ fn mistakes_in_the_protocol_say_that_nothing_was_delivered() {
 #[test]
 fn the_calls_of_batches_count_one_by_one() {
     // With two places on the connection a third call must wait for one of the first.
-    let (arrived, arrival) = std::sync::mpsc::channel();
-    let (go, gone) = std::sync::mpsc::channel::<()>();
-    let (arrived, gone) = (std::sync::Mutex::new(arrived), std::sync::Mutex::new(gone));
-    let upstream = Upstream::start(move |_, stream| {
-        arrived.lock().unwrap().send(()).unwrap();
-        gone.lock().unwrap().recv().unwrap();
-        let _ = stream.write_all(http("404 Not Found", "", "{}").as_bytes());
-    });
+    let (upstream, gate) = Upstream::gated();
     let daemon = Daemon::start(
         &upstream.base_url(),
         &[("DISCORDD_LIMITS__CALLS_PER_CONNECTION", "2")],
@@ -229,13 +222,13 @@ fn the_calls_of_batches_count_one_by_one() {
     lines.send(json!([call, call, call]).to_string().as_bytes());
     lines.send(json!([call, call, call]).to_string().as_bytes());
     for _ in 0..2 {
-        arrival.recv().unwrap();
+        gate.wait();
     }
     let health = daemon.call("health", &json!({}));
     assert_eq!(health["result"]["in_flight"], 2);
     assert_eq!(upstream.requests(), 2);
     for _ in 0..6 {
-        go.send(()).unwrap();
+        gate.open();
     }
     for _ in 0..2 {
         assert_eq!(lines.read().as_array().unwrap().len(), 3);
@@ -350,12 +343,7 @@ fn many_calls_are_under_way_on_one_connection_and_answered_as_they_are_ready() {
 
 #[test]
 fn a_call_is_finished_and_answered_after_the_caller_half_closes() {
-    let (go, gone) = std::sync::mpsc::channel::<()>();
-    let gone = std::sync::Mutex::new(gone);
-    let upstream = Upstream::start(move |_, stream| {
-        gone.lock().unwrap().recv().unwrap();
-        let _ = stream.write_all(http("404 Not Found", "", "{}").as_bytes());
-    });
+    let (upstream, gate) = Upstream::gated();
     let daemon = Daemon::start(&upstream.base_url(), &[]);
     let call = r#"{"jsonrpc":"2.0","id":1,"method":"discord.sendMessage","params":["t","1","x"]}"#;
     // Answered only when the daemon has had every chance to see the end of the input.
@@ -363,7 +351,7 @@ fn a_call_is_finished_and_answered_after_the_caller_half_closes() {
         for _ in 0..20 {
             daemon.call("health", &json!({}));
         }
-        go.send(()).unwrap();
+        gate.open();
     };
     for mut lines in [daemon.lines(), Lines::tcp(daemon.tcp)] {
         lines.send(call.as_bytes());
@@ -494,7 +482,7 @@ fn a_client_that_does_not_read_is_not_read_from_and_costs_bounded_memory() {
     let daemon = Daemon::start(NOWHERE, &[]);
     let mut stream = UnixStream::connect(&daemon.socket).unwrap();
     stream.set_nonblocking(true).unwrap();
-    let before = resident_kib(daemon.pid());
+    let before = daemon.resident_kib();
     let calls = format!("{}\n", health(&json!(1))).repeat(1000);
     let mut sent = 0;
     // The daemon stops reading once its own answers wait; then the kernel's buffers fill up.
@@ -508,17 +496,6 @@ fn a_client_that_does_not_read_is_not_read_from_and_costs_bounded_memory() {
         }
     }
     assert!(sent < 64 << 20, "it went on reading: {sent} bytes");
-    let grown = resident_kib(daemon.pid()).saturating_sub(before);
+    let grown = daemon.resident_kib().saturating_sub(before);
     assert!(grown < 16 << 10, "{grown} KiB for one connection");
-}
-
-fn resident_kib(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.unwrap()
-        .split_whitespace()
-        .next()
-        .unwrap()
-        .parse()
-        .unwrap()
 }

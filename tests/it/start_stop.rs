@@ -2,13 +2,11 @@
 
 use std::{
     fs,
-    io::Write as _,
     net::SocketAddr,
     os::unix::{
         fs::{MetadataExt as _, PermissionsExt as _},
         net::UnixListener,
     },
-    sync::{Mutex, mpsc},
 };
 
 use rustix::process::Signal;
@@ -18,7 +16,7 @@ use crate::support::{
     daemon::{Daemon, Folder, run},
     http::Client,
     lines::Lines,
-    upstream::{Upstream, http},
+    upstream::Upstream,
 };
 
 const NOWHERE: &str = "http://127.0.0.1:9";
@@ -229,20 +227,13 @@ fn settings_come_from_file_environment_and_flags_in_that_order() {
 #[test]
 fn a_call_under_way_is_answered_when_the_daemon_is_told_to_stop() {
     for signal in [Signal::TERM, Signal::INT] {
-        let (arrived, arrival) = mpsc::channel();
-        let (go, gone) = mpsc::channel::<()>();
-        let (arrived, gone) = (Mutex::new(arrived), Mutex::new(gone));
-        let upstream = Upstream::start(move |_, stream| {
-            arrived.lock().unwrap().send(()).unwrap();
-            gone.lock().unwrap().recv().unwrap();
-            let _ = stream.write_all(http("404 Not Found", "", "{}").as_bytes());
-        });
+        let (upstream, gate) = Upstream::gated();
         let daemon = Daemon::start(&upstream.base_url(), &[]);
         let mut lines = daemon.lines();
         let call = json!({"jsonrpc": "2.0", "id": 1, "method": "discord.sendMessage",
             "params": ["t", 1, "x"]});
         lines.send(call.to_string().as_bytes());
-        arrival.recv().unwrap();
+        gate.wait();
         let idle = daemon.lines();
         daemon.signal(signal);
         // The idle connection is closed; the other one waits for its answer.
@@ -250,7 +241,7 @@ fn a_call_under_way_is_answered_when_the_daemon_is_told_to_stop() {
         while daemon.socket.exists() {
             std::thread::yield_now();
         }
-        go.send(()).unwrap();
+        gate.open();
         let answers = lines.rest();
         assert_eq!(answers.len(), 1);
         assert_eq!(answers[0]["error"]["code"], 404);
@@ -265,18 +256,13 @@ fn a_second_signal_or_the_drain_timeout_ends_calls_that_hang() {
         (vec![("DISCORDD_LIMITS__DRAIN_TIMEOUT", "100ms")], 1),
         (vec![], 2),
     ] {
-        let (arrived, arrival) = mpsc::channel();
-        let arrived = Mutex::new(arrived);
-        let upstream = Upstream::start(move |_, stream| {
-            arrived.lock().unwrap().send(()).unwrap();
-            let _ = std::io::Read::read(stream, &mut [0]);
-        });
+        let (upstream, gate) = Upstream::gated();
         let daemon = Daemon::start(&upstream.base_url(), &variables);
         let mut lines = daemon.lines();
         lines.send(
             br#"{"jsonrpc":"2.0","id":1,"method":"discord.sendMessage","params":["t",1,"x"]}"#,
         );
-        arrival.recv().unwrap();
+        gate.wait();
         for _ in 0..signals {
             daemon.signal(Signal::TERM);
             daemon.wait_for_log("stopping");
@@ -289,19 +275,12 @@ fn a_second_signal_or_the_drain_timeout_ends_calls_that_hang() {
 
 #[test]
 fn a_call_that_comes_while_the_daemon_stops_is_refused() {
-    let (arrived, arrival) = mpsc::channel();
-    let (go, gone) = mpsc::channel::<()>();
-    let (arrived, gone) = (Mutex::new(arrived), Mutex::new(gone));
-    let upstream = Upstream::start(move |_, stream| {
-        arrived.lock().unwrap().send(()).unwrap();
-        gone.lock().unwrap().recv().unwrap();
-        let _ = stream.write_all(http("404 Not Found", "", "{}").as_bytes());
-    });
+    let (upstream, gate) = Upstream::gated();
     let daemon = Daemon::start(&upstream.base_url(), &[]);
     let mut lines = daemon.lines();
     let call = |id: i32| json!({"jsonrpc": "2.0", "id": id, "method": "discord.sendMessage", "params": ["t", 1, "x"]});
     lines.send(call(1).to_string().as_bytes());
-    arrival.recv().unwrap();
+    gate.wait();
     let mut http = daemon.http();
     let body = call(9).to_string();
     let headers = [("content-type", "application/json")];
@@ -322,7 +301,7 @@ fn a_call_that_comes_while_the_daemon_stops_is_refused() {
     assert_eq!(refused["error"]["code"], 503);
     assert_eq!(refused["error"]["data"]["delivered"], "no");
     assert_eq!(refused["error"]["data"]["retryable"], true);
-    go.send(()).unwrap();
+    gate.open();
     assert_eq!(lines.rest()[0]["id"], 1);
     assert_eq!(daemon.wait().0.code(), Some(0));
     assert_eq!(upstream.requests(), 1);
@@ -396,14 +375,7 @@ fn a_socket_has_its_group_and_nothing_is_left_of_making_it() {
 
 #[test]
 fn probes_tell_live_from_ready() {
-    let (arrived, arrival) = mpsc::channel();
-    let (go, gone) = mpsc::channel::<()>();
-    let (arrived, gone) = (Mutex::new(arrived), Mutex::new(gone));
-    let upstream = Upstream::start(move |_, stream| {
-        arrived.lock().unwrap().send(()).unwrap();
-        gone.lock().unwrap().recv().unwrap();
-        let _ = stream.write_all(http("404 Not Found", "", "{}").as_bytes());
-    });
+    let (upstream, gate) = Upstream::gated();
     let daemon = Daemon::start(&upstream.base_url(), &[]);
     let status = |client: &mut Client, path: &str| client.send("GET", path, &[], b"").status;
     for path in ["/livez", "/readyz", "/health", "/metrics"] {
@@ -411,7 +383,7 @@ fn probes_tell_live_from_ready() {
     }
     let mut lines = daemon.lines();
     lines.send(br#"{"jsonrpc":"2.0","id":1,"method":"discord.sendMessage","params":["t",1,"x"]}"#);
-    arrival.recv().unwrap();
+    gate.wait();
     // A connection whose request has begun is still served while the daemon stops.
     let (mut ready, mut health) = (daemon.http(), daemon.http());
     ready.begin_head("GET", "/readyz");
@@ -421,7 +393,7 @@ fn probes_tell_live_from_ready() {
     daemon.wait_for_log("stopping");
     assert_eq!(ready.finish(b"\r\n").status, 503);
     assert_eq!(health.finish(b"\r\n").json()["status"], "draining");
-    go.send(()).unwrap();
+    gate.open();
     assert_eq!(lines.rest().len(), 1);
     assert_eq!(daemon.wait().0.code(), Some(0));
 }

@@ -16,20 +16,13 @@ const HEALTH: &str = r#"{"jsonrpc":"2.0","id":1,"method":"health"}"#;
 
 #[test]
 fn calls_under_way_are_answered_after_the_caller_says_close() {
-    let (go, gone) = std::sync::mpsc::channel::<()>();
-    let gone = std::sync::Mutex::new(gone);
-    let upstream = Upstream::start(move |_, stream| {
-        gone.lock().unwrap().recv().unwrap();
-        let _ = stream.write_all(http("404 Not Found", "", "{}").as_bytes());
-    });
+    let (upstream, gate) = Upstream::gated();
     let daemon = Daemon::start(&upstream.base_url(), &[]);
     let mut socket = Socket::connect(&daemon);
     let call = json!({"jsonrpc": "2.0", "id": 7, "method": "discord.sendMessage",
         "params": ["t", 1, "x"]});
     socket.send(&call.to_string());
-    while upstream.requests() == 0 {
-        std::thread::yield_now();
-    }
+    gate.wait();
     // Masked with zeros: a Close, without tungstenite's client noting that it said so.
     socket
         .stream()
@@ -38,7 +31,7 @@ fn calls_under_way_are_answered_after_the_caller_says_close() {
     for _ in 0..20 {
         daemon.call("health", &json!({}));
     }
-    go.send(()).unwrap();
+    gate.open();
     let answer = socket.read().unwrap();
     assert!(answer.contains(r#""id":7,"error":{"code":404"#), "{answer}");
     assert_eq!(socket.read(), Err(Some(CloseCode::Normal)));

@@ -171,6 +171,14 @@ impl Daemon {
             .send("POST", "/", &all, body.to_string().as_bytes())
     }
 
+    /// Memory that is resident, in KiB.
+    pub(crate) fn resident_kib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let count = line.unwrap().split_whitespace().next().unwrap();
+        count.parse().unwrap()
+    }
+
     /// The process.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()

@@ -4,8 +4,9 @@ use std::{
     io::{BufRead as _, BufReader, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
+        mpsc::{self, Receiver, Sender},
     },
     thread,
 };
@@ -15,6 +16,24 @@ pub(crate) struct Upstream {
     pub(crate) address: SocketAddr,
     connections: Arc<AtomicUsize>,
     requests: Arc<AtomicUsize>,
+}
+
+/// What lets requests through, one by one.
+pub(crate) struct Gate {
+    arrival: Receiver<()>,
+    go: Sender<()>,
+}
+
+impl Gate {
+    /// Waits until another request has come.
+    pub(crate) fn wait(&self) {
+        self.arrival.recv().unwrap();
+    }
+
+    /// Lets one request through.
+    pub(crate) fn open(&self) {
+        self.go.send(()).unwrap();
+    }
 }
 
 impl Upstream {
@@ -46,6 +65,21 @@ impl Upstream {
             }
         });
         upstream
+    }
+
+    /// Answers each request with 404, but only when it is let through.
+    pub(crate) fn gated() -> (Self, Gate) {
+        let (arrived, arrival) = mpsc::channel();
+        let (go, gone) = mpsc::channel();
+        let (arrived, gone) = (Mutex::new(arrived), Mutex::new(gone));
+        let upstream = Self::start(move |_, stream| {
+            // The test may be over.
+            let _ = arrived.lock().unwrap().send(());
+            if gone.lock().unwrap().recv().is_ok() {
+                let _ = stream.write_all(http("404 Not Found", "", "{}").as_bytes());
+            }
+        });
+        (upstream, Gate { arrival, go })
     }
 
     /// Answers every request with these bytes.
