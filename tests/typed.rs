@@ -165,7 +165,7 @@ fn what_the_sandbox_prints_can_be_pasted() {
     let lines = served.welcome.iter();
     let pasted: Vec<&String> = lines
         .filter(|line| {
-            let programs = [" nc ", "curl ", " websocat ", "discordd call "];
+            let programs = [" nc ", "curl ", " websocat ", "/discordd call "];
             programs.iter().any(|program| line.contains(program))
         })
         .collect();

@@ -3,9 +3,14 @@
 use std::{
     fmt::{self, Write as _},
     io::{self, Write as _},
+    net::SocketAddr,
+    path::PathBuf,
 };
 
-use crate::{listener::Door, sandbox::Sandbox};
+use crate::{
+    listener::Door,
+    sandbox::{Bot, Channel, Sandbox},
+};
 
 /// Writes the welcome to stdout. A reader that is gone is no reason not to serve.
 pub(super) fn print(sandbox: &Sandbox, doors: &[Door]) {
@@ -28,22 +33,35 @@ fn write(text: &mut String, sandbox: &Sandbox, doors: &[Door]) -> fmt::Result {
     for channel in &sandbox.channels {
         writeln!(text, "channel  {:<9} {}", channel.name, channel.id)?;
     }
-    let (Some(bot), Some(channel)) = (sandbox.bots.first(), sandbox.channels.first()) else {
-        return Ok(());
-    };
+    match (sandbox.bots.first(), sandbox.channels.first()) {
+        (Some(bot), Some(channel)) => write_lines(text, (bot, channel, sandbox.http), doors),
+        _ => Ok(()),
+    }
+}
+
+/// Writes the lines that post as `bot` in `channel`, and one that asks the sandbox what was posted.
+fn write_lines(
+    text: &mut String,
+    (bot, channel, sandbox): (&Bot, &Channel, SocketAddr),
+    doors: &[Door],
+) -> fmt::Result {
     writeln!(text, "\nLines to paste in another shell:\n")?;
     writeln!(text, "T={}", bot.token)?;
     writeln!(text, "C={}", channel.id)?;
     let message = r#"{"jsonrpc":"2.0","id":1,"method":"discord.sendMessage","params":{"discord_token":"'$T'","channel_id":"'$C'","content":"hi"}}"#;
     let json = "-H 'content-type: application/json'";
+    // As it was started, so that the line works where it is not on the PATH.
+    let program = std::env::current_exe();
+    let program = program.unwrap_or_else(|_| PathBuf::from(env!("CARGO_PKG_NAME")));
+    let program = program.display();
     for door in doors {
         match door {
             Door::Unix(socket) => {
                 let path = socket.path().display();
                 writeln!(text, "S={path}")?;
                 writeln!(text, "echo '{message}' | nc -NU $S")?;
-                let call = "discordd call discord.sendMessage channel_id=$C content=hi";
-                writeln!(text, "DISCORD_TOKEN=$T {call} --socket $S")?;
+                let call = "call discord.sendMessage channel_id=$C content=hi";
+                writeln!(text, "DISCORD_TOKEN=$T {program} {call} --socket $S")?;
                 writeln!(
                     text,
                     "curl -s --unix-socket $S http://localhost/ {json} -d '{message}'"
@@ -61,7 +79,7 @@ fn write(text: &mut String, sandbox: &Sandbox, doors: &[Door]) -> fmt::Result {
             }
         }
     }
-    let url = format!("http://{}/api/v10/channels/{}", sandbox.http, channel.id);
+    let url = format!("http://{sandbox}/api/v10/channels/{}", channel.id);
     let read = format!("curl -s {url}/messages -H \"Authorization: Bot $T\"");
     writeln!(
         text,
