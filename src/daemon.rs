@@ -39,8 +39,8 @@ pub async fn run(settings: Settings, doors: Vec<Door>, upstream: String) -> anyh
     let rpc = Arc::new(Rpc::new(hall, settings.limits.clone(), calls.clone()));
     let reception = Reception::new(rpc, &settings.limits, calls.clone(), stop.clone());
     for door in doors {
-        let address = door.to_string();
-        tracing::info!(address, "listening");
+        let address = door.socket.to_string();
+        tracing::info!(door = door.name, address, "listening");
         let served = reception.clone().serve(door);
         calls.spawn(async move {
             if let Err(err) = served.await {

@@ -57,7 +57,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "JSON")]
     params: Option<String>,
     /// How long to wait for the answer.
-    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = client::parse_timeout)]
     timeout: Duration,
     #[command(flatten)]
     daemon: Whereabouts,

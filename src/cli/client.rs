@@ -20,6 +20,9 @@ use tokio::{
 
 use crate::config::BaseUrl;
 
+/// Longest wait for an answer.
+const MAX_TIMEOUT: Duration = Duration::from_secs(7 * 86_400);
+
 /// Largest answer that is read, in bytes.
 const MAX_ANSWER_BYTES: usize = 64 << 20;
 
@@ -97,6 +100,18 @@ pub(super) fn call(
     // A name that is still being looked up is not waited for.
     runtime.shutdown_background();
     Ok(answer)
+}
+
+/// Reads how long to wait for an answer.
+pub(super) fn parse_timeout(text: &str) -> Result<Duration, String> {
+    let timeout = humantime::parse_duration(text).map_err(|err| err.to_string())?;
+    if timeout > MAX_TIMEOUT {
+        return Err(format!(
+            "at most {}",
+            humantime::format_duration(MAX_TIMEOUT)
+        ));
+    }
+    Ok(timeout)
 }
 
 async fn ask(addresses: &[Address], text: String, timeout: Duration) -> Result<Answer, Trouble> {

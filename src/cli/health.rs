@@ -33,7 +33,7 @@ pub(super) struct Args {
     #[arg(long)]
     json: bool,
     /// How long to wait for the answer.
-    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = client::parse_timeout)]
     timeout: Duration,
     #[command(flatten)]
     daemon: Whereabouts,

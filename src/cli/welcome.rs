@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    listener::Door,
+    listener::{Door, Socket},
     sandbox::{Bot, Channel, Sandbox},
 };
 
@@ -55,8 +55,8 @@ fn write_lines(
     let program = program.unwrap_or_else(|_| PathBuf::from(env!("CARGO_PKG_NAME")));
     let program = program.display();
     for door in doors {
-        match door {
-            Door::Unix(socket) => {
+        match &door.socket {
+            Socket::Unix(socket) => {
                 let path = socket.path().display();
                 writeln!(text, "S={path}")?;
                 writeln!(text, "echo '{message}' | nc -NU $S")?;
@@ -67,7 +67,7 @@ fn write_lines(
                     "curl -s --unix-socket $S http://localhost/ {json} -d '{message}'"
                 )?;
             }
-            Door::Tcp(listener) => {
+            Socket::Tcp(listener) => {
                 let Ok(address) = listener.local_addr() else {
                     continue;
                 };

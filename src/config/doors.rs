@@ -90,7 +90,24 @@ impl Settings {
             );
             anyhow::ensure!(door.group.is_none(), "a TCP port has no group");
         }
-        Ok(())
+        door.gid().map(drop)
+    }
+}
+
+impl DoorSettings {
+    /// The number of the group, if the settings name one.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such group.
+    pub fn gid(&self) -> anyhow::Result<Option<u32>> {
+        let Some(name) = &self.group else {
+            return Ok(None);
+        };
+        let number = name.parse().ok();
+        let found = number.or_else(|| uzers::get_group_by_name(name).map(|group| group.gid()));
+        let found = found.with_context(|| format!("there is no group {name:?}"))?;
+        Ok(Some(found))
     }
 }
 

@@ -37,13 +37,23 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// The answer to bytes that begin no framing.
 const NONSENSE: &str = concat!(
     r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"#,
-    r#""message":"Parse error: neither JSON nor HTTP/1.1"}}"#,
+    r#""message":"Parse error: neither JSON nor HTTP/1.1","#,
+    r#""data":{"kind":"parse_error","retryable":false,"delivered":"no"}}}"#,
     "\n"
 );
 
 /// A door that is open and not yet served.
 #[derive(Debug)]
-pub enum Door {
+pub struct Door {
+    /// What the settings call it, if they do.
+    pub name: Option<String>,
+    /// Where it is.
+    pub socket: Socket,
+}
+
+/// What a door listens on.
+#[derive(Debug)]
+pub enum Socket {
     /// A TCP port.
     Tcp(std::net::TcpListener),
     /// A Unix socket, removed when this is dropped.
@@ -69,9 +79,12 @@ pub struct Reception {
 /// When one cannot be opened, with its address.
 pub fn open(doors: &[DoorSettings], environment: &Environment) -> anyhow::Result<Vec<Door>> {
     let open = |door: &DoorSettings| {
-        Ok(match &door.address {
-            Place::Tcp(address) => Door::Tcp(tcp::open(*address)?),
-            Place::Unix(_) => Door::Unix(unix::open(door, environment)?),
+        Ok(Door {
+            name: door.name.clone(),
+            socket: match &door.address {
+                Place::Tcp(address) => Socket::Tcp(tcp::open(*address)?),
+                Place::Unix(_) => Socket::Unix(unix::open(door, environment)?),
+            },
         })
     };
     doors.iter().map(open).collect()
@@ -102,7 +115,7 @@ impl Accept for UnixListener {
     }
 }
 
-impl fmt::Display for Door {
+impl fmt::Display for Socket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(listener) => match listener.local_addr() {
@@ -140,13 +153,13 @@ impl Reception {
     ///
     /// When the door cannot be used by the runtime.
     pub async fn serve(self, door: Door) -> io::Result<()> {
-        match door {
-            Door::Tcp(listener) => {
+        match door.socket {
+            Socket::Tcp(listener) => {
                 let listener = TcpListener::from_std(listener)?;
                 self.receive(&listener).await;
                 self.receive_queued(&listener).await;
             }
-            Door::Unix(socket) => {
+            Socket::Unix(socket) => {
                 let listener = UnixListener::from_std(socket.listener()?)?;
                 self.receive(&listener).await;
                 // From here on nobody finds the way to it.

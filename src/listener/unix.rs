@@ -34,7 +34,7 @@ pub struct OpenSocket {
 pub(super) fn open(door: &DoorSettings, environment: &Environment) -> anyhow::Result<OpenSocket> {
     let access = Access {
         mode: Mode::from_raw_mode(door.mode.bits()),
-        group: door.group.as_deref().map(group).transpose()?,
+        group: door.gid()?.map(Gid::from_raw),
     };
     match &door.address {
         Place::Unix(path) if path != "auto" => return open_at(Path::new(path), access),
@@ -57,14 +57,6 @@ pub(super) fn open(door: &DoorSettings, environment: &Environment) -> anyhow::Re
 struct Access {
     mode: Mode,
     group: Option<Gid>,
-}
-
-/// Finds a group by its number or its name.
-fn group(name: &str) -> anyhow::Result<Gid> {
-    let number = name.parse().ok();
-    let found = number.or_else(|| uzers::get_group_by_name(name).map(|group| group.gid()));
-    let found = found.with_context(|| format!("there is no group {name:?}"))?;
-    Ok(Gid::from_raw(found))
 }
 
 fn writable(folder: &Path) -> io::Result<()> {

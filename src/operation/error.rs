@@ -21,6 +21,12 @@ pub enum Error {
         /// The nonce that the message was sent with, if it was one.
         nonce: Option<String>,
     },
+    /// The answers before it in the batch take all the room there is.
+    #[error("the answers before it in the batch fill {max_bytes} bytes: this call was not begun")]
+    Full {
+        /// How much room there is.
+        max_bytes: usize,
+    },
     /// The operation ended in a bug of ours.
     #[error("the daemon has a bug: this call ended in a panic")]
     Internal {
@@ -136,6 +142,10 @@ impl Error {
             ..Details::default()
         };
         match self {
+            Self::Full { .. } => {
+                details.retryable = true;
+                details.hint = Some("send it in a batch of its own");
+            }
             Self::Busy { .. } | Self::Stopping => {
                 details.retryable = true;
                 details.retry_after_ms = Some(BUSY_RETRY_MS);
@@ -153,7 +163,8 @@ impl Error {
                 details.hint = Some(if guilds.is_empty() {
                     "invite the bot to a guild: it is in none"
                 } else {
-                    "give the bot's role VIEW_CHANNEL and SEND_MESSAGES in a text channel"
+                    "give the bot's role VIEW_CHANNEL and SEND_MESSAGES in a text channel, and see \
+                     that it is not timed out"
                 });
             }
             Self::NonceReused { message_id, nonce } => {
@@ -170,7 +181,7 @@ impl Error {
 
     fn kind(&self) -> &'static str {
         match self {
-            Self::Busy { .. } | Self::Stopping => "unavailable",
+            Self::Busy { .. } | Self::Full { .. } | Self::Stopping => "unavailable",
             Self::Discord { error, .. } => kind_of(error),
             Self::Internal { .. } => "internal",
             Self::InvalidToken(_)
@@ -186,7 +197,7 @@ impl Error {
     #[must_use]
     pub fn status(&self) -> Option<u16> {
         match self {
-            Self::Busy { .. } | Self::Stopping => Some(503),
+            Self::Busy { .. } | Self::Full { .. } | Self::Stopping => Some(503),
             Self::Discord { error, .. } => status_of(error),
             Self::Internal { .. }
             | Self::InvalidToken(_)
@@ -233,9 +244,16 @@ fn status_of(error: &discord::Error) -> Option<u16> {
 impl Details {
     fn tell_discord(&mut self, error: &discord::Error, nonce: Option<&String>) {
         self.delivered = Some(error.delivered());
-        if error.delivered() == Delivered::Unknown {
-            self.nonce = nonce.cloned();
-            self.hint = Some("repeat the call with this nonce: it will not be posted twice");
+        match error.delivered() {
+            Delivered::No => {}
+            Delivered::Unknown => {
+                self.nonce = nonce.cloned();
+                self.hint = Some("repeat the call with this nonce: it will not be posted twice");
+            }
+            Delivered::Yes => {
+                self.nonce = nonce.cloned();
+                self.hint = Some("it was done: a repeat with this nonce returns what was posted");
+            }
         }
         if let Some(said) = error.said() {
             self.http_status = Some(said.status);
@@ -257,7 +275,7 @@ impl Details {
                     retry_after.and_then(|wait| u64::try_from(wait.as_millis()).ok());
             }
             discord::Error::TimedOut { .. } | discord::Error::Unavailable { .. } => {
-                self.retryable = true;
+                self.retryable = error.delivered() != Delivered::Yes;
             }
         }
     }

@@ -36,8 +36,7 @@ pub(super) struct ListChannels {
     #[schemars(with = "Option<Snowflake>")]
     guild_id: Option<Id<GuildMarker>>,
     /// Kinds of channels to list; by default text alone.
-    #[serde(default)]
-    types: ChannelKinds,
+    types: Option<ChannelKinds>,
 }
 
 /// The channels found.
@@ -127,9 +126,10 @@ impl Operation for ListChannels {
             count: 0,
             errors: Vec::new(),
         };
+        let kinds = self.types.unwrap_or_default();
         for (guild, channels) in found {
             match channels {
-                Ok(channels) => reply.add(&guild, channels, &self.types),
+                Ok(channels) => reply.add(&guild, channels, &kinds),
                 Err(error) => reply.errors.push(Unread::new(guild.id, error)),
             }
         }

@@ -159,6 +159,7 @@ impl SendMessage {
         channel_id: Id<ChannelMarker>,
         guild_id: Option<Id<GuildMarker>>,
         content: String,
+        nonce: Option<Nonce>,
     ) -> Self {
         Self {
             channel_id,
@@ -174,7 +175,7 @@ impl SendMessage {
             flags: None,
             tts: None,
             shared_client_theme: None,
-            nonce: None,
+            nonce,
         }
     }
 
@@ -205,11 +206,7 @@ impl SendMessage {
 
     /// Refuses what can be known to be refused.
     fn check(&self) -> Result<(), Error> {
-        check_chars(
-            "content",
-            self.content.as_deref(),
-            MESSAGE_CONTENT_LENGTH_MAX,
-        )?;
+        check_length(self.content.as_deref())?;
         check_count("embeds", length(self.embeds.as_ref()), EMBED_COUNT_LIMIT)?;
         check_count(
             "sticker_ids",
@@ -232,11 +229,7 @@ impl SendMessage {
             });
         }
         if self.says_nothing() {
-            return Err(Error::Param {
-                path: "content".to_owned(),
-                wanted: "something to send: content, embeds, components, poll or sticker_ids"
-                    .to_owned(),
-            });
+            return Err(nothing_to_send());
         }
         Ok(())
     }
@@ -297,6 +290,26 @@ impl SendMessage {
 
 fn length<T>(list: Option<&Vec<T>>) -> usize {
     list.map_or(0, Vec::len)
+}
+
+/// Refuses a text that Discord would not take for a message.
+pub(super) fn check_text(text: &str) -> Result<(), Error> {
+    check_length(Some(text))?;
+    if text.trim().is_empty() {
+        return Err(nothing_to_send());
+    }
+    Ok(())
+}
+
+fn check_length(text: Option<&str>) -> Result<(), Error> {
+    check_chars("content", text, MESSAGE_CONTENT_LENGTH_MAX).map(drop)
+}
+
+fn nothing_to_send() -> Error {
+    Error::Param {
+        path: "content".to_owned(),
+        wanted: "something to send: content, embeds, components, poll or sticker_ids".to_owned(),
+    }
 }
 
 /// Without a word from the caller nobody is pinged; without a field Discord would ping everybody.

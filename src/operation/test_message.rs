@@ -13,9 +13,9 @@ use twilight_model::{
 
 use super::{
     Call, Effect, Error, Operation,
-    body::Snowflake,
+    body::{Nonce, Snowflake},
     guild::{self, Bot, Channel},
-    send_message::SendMessage,
+    send_message::{SendMessage, check_text},
 };
 use crate::discord::Discord;
 
@@ -41,8 +41,9 @@ pub(super) struct TestMessage {
     #[schemars(length(max = 2000))]
     content: Option<String>,
     /// Whether to post nothing and only tell where it would be.
-    #[serde(default)]
-    dry_run: bool,
+    dry_run: Option<bool>,
+    /// Idempotency key, as of discord.sendMessage: at most 25 characters, or an integer.
+    nonce: Option<Nonce>,
 }
 
 /// Which bot the token is, and where its message went.
@@ -97,10 +98,22 @@ impl Operation for TestMessage {
     type Reply = Tested;
 
     async fn call(self, call: &Call) -> Result<Tested, Error> {
+        if let Some(content) = &self.content {
+            check_text(content)?;
+        }
+        if let Some(nonce) = &self.nonce {
+            nonce.check()?;
+        }
         let discord = call.discord()?;
         let (bot, place) = if let Some(id) = self.channel_id {
             let asked = try_join(guild::bot(&discord), guild::channel(&discord, id));
             let (bot, channel) = asked.await?;
+            if self.guild_id.is_some() && channel.guild_id != self.guild_id {
+                return Err(Error::Param {
+                    path: "guild_id".to_owned(),
+                    wanted: "the guild that the channel is in, or no guild".to_owned(),
+                });
+            }
             (bot, place_of(&discord, channel).await?)
         } else {
             let bot = guild::bot(&discord).await?;
@@ -108,7 +121,7 @@ impl Operation for TestMessage {
             (bot, place)
         };
         let mut tested = Tested::at(&bot, place);
-        if self.dry_run {
+        if self.dry_run.unwrap_or_default() {
             tested.dry_run = true;
             return Ok(tested);
         }
@@ -116,7 +129,7 @@ impl Operation for TestMessage {
             let Bot { id, username } = &bot;
             format!("This is {username} ({id}), posting through discordd.")
         });
-        let message = SendMessage::text(tested.channel_id, tested.guild_id, text);
+        let message = SendMessage::text(tested.channel_id, tested.guild_id, text, self.nonce);
         let sent = message.send(&discord).await?;
         tested.message_id = Some(sent.message_id);
         tested.timestamp = Some(sent.timestamp);

@@ -4,7 +4,7 @@
 //! while JSON-RPC takes any number: an id is kept as it was sent. Batches, notifications and every
 //! error of <https://www.jsonrpc.org/specification> are decided here too.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::atomic::Ordering};
 
 use futures_util::{StreamExt, stream};
 use jsonrpsee::{
@@ -17,8 +17,8 @@ use jsonrpsee::{
 use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::value::RawValue;
 
-use super::{Caller, Rpc};
-use crate::discord::Delivered;
+use super::{Caller, Rpc, rpc::error_object};
+use crate::{discord::Delivered, operation::Error};
 
 /// How every answer begins; jsonrpsee was given a null id, and the caller's takes its place.
 const HEAD: &str = r#"{"jsonrpc":"2.0","id":null,"#;
@@ -73,14 +73,36 @@ impl Rpc {
             let why = format!("a batch has at most {limit} calls, not {}", calls.len());
             return Some(invalid_request("null", &why));
         }
-        let answers = calls.iter().map(|call| self.answer_one(call.get(), caller));
+        let answers = calls
+            .iter()
+            .map(|call| self.answer_of_batch(call.get(), caller));
         let answers: Vec<_> = answers.collect();
         let answers: Vec<String> = stream::iter(answers)
             .buffered(self.shared.limits.calls_per_connection)
             .filter_map(std::future::ready)
             .collect()
             .await;
+        let bytes: usize = answers.iter().map(String::len).sum();
+        caller.held_bytes.fetch_sub(bytes, Ordering::Relaxed);
         (!answers.is_empty()).then(|| format!("[{}]", answers.join(",")))
+    }
+
+    /// Answers one call of a batch. Answers are held until the last is there, and those of all the
+    /// connection's batches together have the room that unread answers have.
+    async fn answer_of_batch(&self, text: &str, caller: &Caller) -> Option<String> {
+        let max_bytes = self.shared.limits.response_bytes.bytes();
+        let answer = if caller.held_bytes.load(Ordering::Relaxed) < max_bytes {
+            self.answer_one(text, caller).await
+        } else {
+            let refuse = |id| under(id, error_object(&Error::Full { max_bytes }));
+            match Request::read(text) {
+                Ok(request) => request.id.map(refuse),
+                Err(refusal) => Some(under(refusal.id, refusal.error)),
+            }
+        };
+        let bytes = answer.as_ref().map_or(0, String::len);
+        caller.held_bytes.fetch_add(bytes, Ordering::Relaxed);
+        answer
     }
 
     async fn answer_one(&self, text: &str, caller: &Caller) -> Option<String> {

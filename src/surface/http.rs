@@ -31,7 +31,8 @@ use tower::ServiceExt;
 use super::{
     Caller, Rpc,
     document::{invalid_request, parse_error},
-    openrpc, websocket,
+    rpc::discovered,
+    websocket,
 };
 use crate::{
     discord::{InvalidToken, Token},
@@ -169,7 +170,7 @@ async fn metrics(State(site): State<Site>) -> Response {
 }
 
 async fn openrpc() -> Response {
-    json(StatusCode::OK, openrpc::document().to_string())
+    json(StatusCode::OK, discovered().get().to_owned())
 }
 
 /// A page in a browser may be anybody's: what says that it comes from one is not taken.

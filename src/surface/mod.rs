@@ -10,7 +10,7 @@ mod rpc;
 pub mod stream;
 mod websocket;
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicUsize};
 
 use tokio::sync::Semaphore;
 
@@ -22,6 +22,8 @@ use crate::discord::{InvalidToken, Token};
 pub struct Caller {
     /// Calls that may be under way on the connection, those of batches counted one by one.
     pub places: Arc<Semaphore>,
+    /// Answers in batches that are not answered whole yet, in bytes.
+    pub held_bytes: Arc<AtomicUsize>,
     /// The token of the request's `Authorization` header, for calls that bring none of their own.
     pub token: Option<Result<Token, InvalidToken>>,
 }
@@ -32,6 +34,7 @@ impl Caller {
     pub fn new(calls: usize, token: Option<Result<Token, InvalidToken>>) -> Self {
         Self {
             places: Arc::new(Semaphore::new(calls)),
+            held_bytes: Arc::default(),
             token,
         }
     }

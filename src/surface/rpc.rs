@@ -3,7 +3,12 @@
 //! jsonrpsee is the registry and the types here, not the transport; the documents around the calls
 //! are read in `document`.
 
-use std::{borrow::Cow, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    borrow::Cow,
+    panic::AssertUnwindSafe,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use futures_util::FutureExt;
 use jsonrpsee::{
@@ -13,7 +18,8 @@ use jsonrpsee::{
         error::{INTERNAL_ERROR_CODE, INVALID_PARAMS_CODE},
     },
 };
-use serde_json::value::RawValue;
+use serde::Deserialize;
+use serde_json::value::{RawValue, to_raw_value};
 use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::task::TaskTracker;
 
@@ -40,6 +46,11 @@ pub(super) struct Shared {
 
 /// The method that returns the `OpenRPC` document.
 pub(super) const DISCOVER: &str = "rpc.discover";
+
+/// What a method without params takes.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NoParams {}
 
 type Payload = ResponsePayload<'static, Box<RawValue>>;
 
@@ -74,12 +85,12 @@ impl Rpc {
                 .expect("a test holds the names unique");
         }
         methods
-            .register_method(DISCOVER, |params, _, _| match params.as_str() {
-                None | Some("{}" | "[]") => ResponsePayload::success(openrpc::document()),
-                Some(_) => ResponsePayload::error(error_object(&Error::Param {
-                    path: String::new(),
-                    wanted: "no params".to_owned(),
-                })),
+            .register_method(DISCOVER, |params, _, _| {
+                let read = Params::parse(params.as_str().unwrap_or("{}"), &[]);
+                payload(
+                    read.and_then(Params::read::<NoParams>)
+                        .map(|_| discovered()),
+                )
             })
             .expect("a test holds the names unique");
         Self { methods, shared }
@@ -173,6 +184,14 @@ impl Shared {
     }
 }
 
+/// The `OpenRPC` document, which is the same for every call.
+pub(super) fn discovered() -> Box<RawValue> {
+    static DOCUMENT: LazyLock<Box<RawValue>> = LazyLock::new(|| {
+        to_raw_value(&openrpc::document()).expect("a document is a JSON value already")
+    });
+    DOCUMENT.clone()
+}
+
 /// What may come by position: the token first, for a call that takes one.
 fn positions(entry: &Entry) -> Vec<&'static str> {
     let token = entry.takes_token().then_some("discord_token");
@@ -218,6 +237,7 @@ fn code(error: &Error) -> i32 {
             None,
             Error::Busy { .. }
             | Error::Discord { .. }
+            | Error::Full { .. }
             | Error::Internal { .. }
             | Error::NoChannel { .. }
             | Error::NonceReused { .. }

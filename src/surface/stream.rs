@@ -122,7 +122,8 @@ impl<S: AsyncRead + AsyncWrite, F: Framing> Connection<S, F> {
                 }
                 () = alarm.as_mut() => {
                     if self.is_idle_too_long() {
-                        return Ok(());
+                        self.unsent.clear();
+                        return self.say_goodbye().await;
                     }
                     alarm.as_mut().reset(self.deadline());
                 }
@@ -136,7 +137,10 @@ impl<S: AsyncRead + AsyncWrite, F: Framing> Connection<S, F> {
             let found = self.framing.next_found();
             match found {
                 Some(found) => {
-                    self.text_began = None;
+                    // A ping between the pieces of a message gives it no more time.
+                    if !matches!(found, Found::Reply(_)) {
+                        self.text_began = None;
+                    }
                     self.take(found);
                 }
                 None if self.input == Input::Ended => {

@@ -251,3 +251,63 @@ fn where_no_channel_can_be_posted_in_the_guilds_looked_at_are_told() {
     assert_eq!(data["guilds"], json!([pair.0.line.workshop.guild_id]));
     assert_eq!(data["delivered"], "no");
 }
+
+#[test]
+fn a_test_message_is_refused_before_anything_is_asked() {
+    let pair = start();
+    for more in [
+        json!({"content": "x".repeat(2001), "dry_run": true}),
+        json!({"content": " "}),
+        json!({"nonce": "n".repeat(26)}),
+        json!({"types": []}),
+    ] {
+        let refused = call(&pair, "discord.test", "hermit", &more);
+        assert_eq!(refused["error"]["code"], -32602, "{more:.60}");
+    }
+    assert_eq!(pair.0.stats().requests, 0);
+}
+
+#[test]
+fn a_test_message_whose_answer_is_lost_can_be_repeated_with_its_nonce() {
+    let pair = start();
+    pair.0
+        .fault(&json!({"match": {"method": "POST", "path": "/channels/"},
+        "do": {"drop": "after"}}));
+    let lost = call(&pair, "discord.test", "scout", &json!({}));
+    let data = &lost["error"]["data"];
+    assert_eq!(data["delivered"], "unknown", "{lost}");
+    let again = call(
+        &pair,
+        "discord.test",
+        "scout",
+        &json!({"nonce": data["nonce"]}),
+    );
+    assert_eq!(again["result"]["success"], true, "{again}");
+    assert_eq!(pair.0.stats().messages, 1);
+}
+
+#[test]
+fn a_channel_of_another_guild_than_the_one_named_is_refused() {
+    let pair = start();
+    let more = json!({"channel_id": pair.0.channel("general"),
+        "guild_id": pair.0.line.workshop.guild_id});
+    let refused = call(&pair, "discord.test", "scout", &more);
+    assert_eq!(refused["error"]["code"], -32602, "{refused}");
+    assert_eq!(refused["error"]["data"]["path"], "guild_id");
+    assert_eq!(pair.0.stats().messages, 0);
+}
+
+#[test]
+fn null_is_as_good_as_nothing() {
+    let pair = start();
+    let nothing = json!({"types": null, "guild_id": null, "timeout_ms": null});
+    assert_eq!(
+        call(&pair, "discord.listChannels", "scout", &nothing)["result"]["count"],
+        3
+    );
+    let nothing = json!({"dry_run": null, "content": null, "channel_id": null, "nonce": null});
+    assert_eq!(
+        call(&pair, "discord.test", "scout", &nothing)["result"]["success"],
+        true
+    );
+}

@@ -236,6 +236,38 @@ fn the_calls_of_batches_count_one_by_one() {
 }
 
 #[test]
+fn the_answers_of_batches_have_the_room_of_unread_answers() {
+    let (upstream, gate) = Upstream::gated();
+    let daemon = Daemon::start(
+        &upstream.base_url(),
+        &[("DISCORDD_LIMITS__RESPONSE_BYTES", "64KiB")],
+    );
+    let send = json!({"jsonrpc": "2.0", "id": "send", "method": "discord.sendMessage",
+        "params": ["t", "1", "x"]});
+    let discover = json!({"jsonrpc": "2.0", "id": 1, "method": "rpc.discover"});
+    let mut batch = vec![discover; 20];
+    batch.insert(0, send);
+    let mut lines = daemon.lines();
+    lines.send(json!(batch).to_string().as_bytes());
+    gate.wait();
+    for _ in 0..20 {
+        daemon.call("health", &json!({}));
+    }
+    gate.open();
+    let answers = lines.read();
+    let codes: Vec<&Value> = answers
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| &it["error"]["code"])
+        .collect();
+    assert_eq!(codes.len(), 21);
+    assert_eq!(*codes[0], 404);
+    let refused = codes.iter().filter(|code| ***code == 503).count();
+    assert!((10..20).contains(&refused), "{codes:?}");
+}
+
+#[test]
 fn a_text_that_does_not_end_is_given_up_in_time() {
     let limits = [
         ("DISCORDD_LIMITS__BODY_TIMEOUT", "200ms"),

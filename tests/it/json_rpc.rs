@@ -182,6 +182,14 @@ const CASES: &[(&str, Expected)] = &[
         One("1", -32602),
     ),
     (
+        r#"{"jsonrpc":"2.0","method":"rpc.discover","params":{ },"id":1}"#,
+        One("1", OK),
+    ),
+    (
+        r#"{"jsonrpc":"2.0","method":"rpc.discover","params":[1],"id":1}"#,
+        One("1", -32602),
+    ),
+    (
         r#"{"jsonrpc":"2.0","method":"rpc.nothing","id":1}"#,
         One("1", -32601),
     ),

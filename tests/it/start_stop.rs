@@ -345,7 +345,8 @@ fn there_may_be_several_doors_of_each_kind() {
             mode
         );
     }
-    daemon.stop();
+    let log = daemon.stop();
+    assert!(log.contains(r#""door":"agents","address":"unix:"#), "{log}");
     for name in ["a.sock", "b.sock", "c.sock"] {
         assert!(!folder.join(name).exists());
     }
@@ -370,7 +371,7 @@ fn a_socket_has_its_group_and_nothing_is_left_of_making_it() {
     assert!(!socket.exists());
     let unknown = [("DISCORDD_LISTEN__UNIX_GROUP", "no-such-group-here")];
     let output = run(&["--unix", socket.to_str().unwrap(), "--tcp", ""], &unknown);
-    assert_eq!(output.status.code(), Some(73));
+    assert_eq!(output.status.code(), Some(78));
 }
 
 #[test]

@@ -148,3 +148,21 @@ fn a_websocket_is_told_when_the_daemon_stops() {
     drop(socket);
     assert_eq!(daemon.wait().0.code(), Some(0));
 }
+
+#[test]
+fn pings_give_an_unfinished_message_no_more_time() {
+    let daemon = Daemon::start(NOWHERE, &[("DISCORDD_LIMITS__BODY_TIMEOUT", "300ms")]);
+    let mut socket = Socket::connect(&daemon);
+    // The beginning of a message, and then pings for as long as the daemon answers them.
+    let stream = socket.stream();
+    stream.write_all(&[0x01, 0x81, 0, 0, 0, 0, b'{']).unwrap();
+    let begun = std::time::Instant::now();
+    let mut answered = [0x8a, 0];
+    while answered == [0x8a, 0] {
+        assert!(begun.elapsed().as_secs() < 20, "it is still open");
+        stream.write_all(&[0x89, 0x80, 0, 0, 0, 0]).unwrap();
+        stream.read_exact(&mut answered).unwrap();
+    }
+    // What is no pong is the parse error, in a text.
+    assert_eq!(answered[0], 0x81);
+}
