@@ -13,6 +13,10 @@ const COUNTS: RangeInclusive<usize> = 1..=1_000_000;
 const SIZES: RangeInclusive<usize> = 1 << 10..=1 << 30;
 /// How long anything may take.
 const TIMES: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(7 * 86_400);
+/// How often one request may be sent.
+const ATTEMPTS: RangeInclusive<usize> = 1..=10;
+/// What a share may be, in percent.
+const SHARES: RangeInclusive<usize> = 1..=100;
 
 impl Limits {
     pub(super) fn check(&self) -> anyhow::Result<()> {
@@ -22,13 +26,20 @@ impl Limits {
             ("calls_per_connection", self.calls_per_connection),
             ("connections", self.connections),
         ] {
-            within(name, &value, &COUNTS, ToString::to_string)?;
+            within(
+                &format!("limits.{name}"),
+                &value,
+                &COUNTS,
+                ToString::to_string,
+            )?;
         }
         for (name, value) in [
             ("request_bytes", self.request_bytes.bytes()),
             ("response_bytes", self.response_bytes.bytes()),
         ] {
-            within(name, &value, &SIZES, |bytes| format!("{bytes}B"))?;
+            within(&format!("limits.{name}"), &value, &SIZES, |bytes| {
+                format!("{bytes}B")
+            })?;
         }
         for (name, value) in [
             ("body_timeout", self.body_timeout),
@@ -38,7 +49,7 @@ impl Limits {
             ("header_timeout", self.header_timeout),
             ("idle_timeout", self.idle_timeout),
         ] {
-            within(name, &value, &TIMES, |time| {
+            within(&format!("limits.{name}"), &value, &TIMES, |time| {
                 humantime::format_duration(*time)
             })?;
         }
@@ -47,8 +58,15 @@ impl Limits {
 }
 
 impl Discord {
-    /// Refuses a proxy that could not be asked: going past it would be worse than not starting.
     pub(super) fn check(&self) -> anyhow::Result<()> {
+        let plain = ToString::to_string;
+        within("discord.attempts", &self.attempts, &ATTEMPTS, plain)?;
+        within("discord.guard_share", &self.guard_share, &SHARES, plain)?;
+        self.check_proxy()
+    }
+
+    /// Refuses a proxy that could not be asked: going past it would be worse than not starting.
+    fn check_proxy(&self) -> anyhow::Result<()> {
         let Some(proxy) = &self.https_proxy else {
             return Ok(());
         };
@@ -73,7 +91,7 @@ fn within<T: PartialOrd, D: Display>(
 ) -> anyhow::Result<()> {
     anyhow::ensure!(
         range.contains(value),
-        "limits.{name}: {} is not between {} and {}",
+        "{name}: {} is not between {} and {}",
         show(value),
         show(range.start()),
         show(range.end())

@@ -114,6 +114,12 @@ pub struct Discord {
     pub ca_file: Option<PathBuf>,
     /// Proxy for HTTPS, `http://[USER:PASSWORD@]HOST:PORT`, asked with CONNECT.
     pub https_proxy: Option<String>,
+    /// How often a request is sent at most, the first time included.
+    pub attempts: usize,
+    /// Whether refusals are counted, so that no caller gets this machine's address kept out.
+    pub guard: bool,
+    /// One peer's share of the refusals that Discord allows an address, in percent.
+    pub guard_share: usize,
     /// Whether TLS sessions with Discord may be resumed by later calls.
     pub tls_resumption: bool,
     /// Hosts for which no proxy is asked, from the environment's `NO_PROXY`.
@@ -198,6 +204,9 @@ impl Default for Discord {
             base_url: BaseUrl::default(),
             ca_file: None,
             https_proxy: None,
+            attempts: 3,
+            guard: true,
+            guard_share: 20,
             tls_resumption: true,
             no_proxy: String::new(),
         }

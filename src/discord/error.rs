@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use serde::Serialize;
 
 /// Whether what was asked for happened at Discord.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Delivered {
     /// It did not happen.
@@ -32,6 +32,16 @@ pub enum Error {
     /// The request could not be made at all.
     #[error("the request to discord could not be built")]
     Build,
+    /// The daemon did not ask Discord, because that would have done harm.
+    #[error("{why}")]
+    Guarded {
+        /// Why.
+        why: Guarded,
+        /// How long that holds.
+        retry_after: Duration,
+        /// Whether an earlier attempt may have done what was asked for.
+        delivered: Delivered,
+    },
     /// Discord is limiting, or the address is kept out.
     #[error("rate limited by discord ({scope})")]
     RateLimited {
@@ -41,10 +51,17 @@ pub enum Error {
         retry_after: Option<Duration>,
         /// What Discord said with it.
         said: Said,
+        /// Whether an earlier attempt may have done what was asked for.
+        delivered: Delivered,
     },
     /// Discord refused with a status of the 400s other than 429.
-    #[error("{}", super::codes::sentence(.0))]
-    Refused(Said),
+    #[error("{}", super::codes::sentence(.said))]
+    Refused {
+        /// What Discord said with it.
+        said: Said,
+        /// Whether an earlier attempt may have done what was asked for.
+        delivered: Delivered,
+    },
     /// The call's time was over before the answer was there.
     #[error("no answer from discord within the call's time, {phase}")]
     TimedOut {
@@ -60,6 +77,8 @@ pub enum Error {
         cause: Cause,
         /// Discord's words, if it was Discord that said so.
         said: Option<Said>,
+        /// How long Discord asks to wait, if it does.
+        retry_after: Option<Duration>,
         /// Whether it may have been carried out.
         delivered: Delivered,
     },
@@ -92,6 +111,42 @@ impl fmt::Display for Cause {
             Self::Status(status) => write!(f, "it answered with status {status}"),
             Self::Tls(why) => write!(f, "TLS failed: {why}"),
         }
+    }
+}
+
+/// Why the daemon did not ask Discord.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guarded {
+    /// Cloudflare asked this machine's address to stay away.
+    Banned,
+    /// The address has nearly as many refusals as Discord allows it.
+    Limit,
+    /// The peer has as many of them as its share.
+    Share,
+    /// Discord refused the token a moment ago.
+    Token,
+}
+
+impl fmt::Display for Guarded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Banned => {
+                "rate limited by discord (cloudflare): it keeps out this machine's address for a \
+                 time, and was not asked"
+            }
+            Self::Limit => {
+                "discord has refused so much that it would soon keep out this machine's address: \
+                 it was not asked"
+            }
+            Self::Share => {
+                "discord has refused this caller so much that it would soon keep out this \
+                 machine's address: it was not asked"
+            }
+            Self::Token => {
+                "Invalid Discord token: it was refused a moment ago, and discord was \
+                            not asked again"
+            }
+        })
     }
 }
 
@@ -128,6 +183,8 @@ pub enum Scope {
     Cloudflare,
     /// All of the bot's requests.
     Global,
+    /// What Discord refuses this machine's address; it is the daemon that limits.
+    Guard,
     /// Everyone who uses the resource.
     Shared,
     /// The bot's requests on this route.
@@ -139,6 +196,7 @@ impl fmt::Display for Scope {
         f.write_str(match self {
             Self::Cloudflare => "cloudflare",
             Self::Global => "global",
+            Self::Guard => "guard",
             Self::Shared => "shared",
             Self::User => "user",
         })
@@ -191,12 +249,37 @@ impl fmt::Display for Phase {
 }
 
 impl Error {
+    pub(super) fn guarded(why: Guarded, retry_after: Duration) -> Self {
+        Self::Guarded {
+            why,
+            retry_after,
+            delivered: Delivered::No,
+        }
+    }
+
+    /// Adds what earlier attempts at the same thing may have done.
+    pub(super) fn after(mut self, earlier: Delivered) -> Self {
+        match &mut self {
+            Self::Build => {}
+            Self::BadAnswer { delivered, .. }
+            | Self::Guarded { delivered, .. }
+            | Self::RateLimited { delivered, .. }
+            | Self::Refused { delivered, .. }
+            | Self::TimedOut { delivered, .. }
+            | Self::Unavailable { delivered, .. } => *delivered = earlier.max(*delivered),
+        }
+        self
+    }
+
     /// Whether what was asked for happened at Discord.
     #[must_use]
     pub fn delivered(&self) -> Delivered {
         match self {
-            Self::Build | Self::RateLimited { .. } | Self::Refused(_) => Delivered::No,
+            Self::Build => Delivered::No,
             Self::BadAnswer { delivered, .. }
+            | Self::Guarded { delivered, .. }
+            | Self::RateLimited { delivered, .. }
+            | Self::Refused { delivered, .. }
             | Self::TimedOut { delivered, .. }
             | Self::Unavailable { delivered, .. } => *delivered,
         }
@@ -206,8 +289,10 @@ impl Error {
     #[must_use]
     pub fn said(&self) -> Option<&Said> {
         match self {
-            Self::Build | Self::BadAnswer { .. } | Self::TimedOut { .. } => None,
-            Self::RateLimited { said, .. } | Self::Refused(said) => Some(said),
+            Self::BadAnswer { .. } | Self::Build | Self::Guarded { .. } | Self::TimedOut { .. } => {
+                None
+            }
+            Self::RateLimited { said, .. } | Self::Refused { said, .. } => Some(said),
             Self::Unavailable { said, .. } => said.as_ref(),
         }
     }

@@ -6,6 +6,7 @@
 mod codes;
 mod error;
 mod exit;
+mod guard;
 mod said;
 mod token;
 
@@ -20,8 +21,9 @@ use twilight_http::{
 
 use self::exit::{Passage, innermost};
 pub use self::{
-    error::{Cause, Delivered, Error, FieldError, Phase, Said, Scope, Unreadable},
+    error::{Cause, Delivered, Error, FieldError, Guarded, Phase, Said, Scope, Unreadable},
     exit::Exit,
+    guard::{GuardState, Peer},
     token::{InvalidToken, Token},
 };
 
@@ -43,13 +45,22 @@ enum Purpose {
     Read,
 }
 
-/// Makes the client for one call, which ends at `deadline`.
+/// Whether a request may be sent again although its bytes may have arrived before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repeat {
+    /// It may not: nothing in it would keep Discord from doing it twice.
+    Never,
+    /// It may: it carries a nonce that Discord is told to enforce.
+    Safe,
+}
+
+/// Makes the client for one call of `peer`, which ends at `deadline`.
 ///
 /// # Errors
 ///
 /// When the system gives no runtime to make it in.
-pub fn connect(exit: &Exit, token: Token, deadline: Instant) -> Result<Discord, Error> {
-    let passage = exit.admit(token, deadline);
+pub fn connect(exit: &Exit, token: Token, peer: Peer, deadline: Instant) -> Result<Discord, Error> {
+    let passage = exit.admit(token, peer, deadline);
     let timeout = deadline.saturating_duration_since(Instant::now()) + MARGIN;
     // The builder spawns a rate limiter's task that never ends, even when none is wanted. It is
     // born in a runtime of its own, which is never driven, and ends with that.
@@ -71,16 +82,17 @@ pub fn connect(exit: &Exit, token: Token, deadline: Instant) -> Result<Discord, 
 }
 
 impl Discord {
-    /// Sends a request that changes something, and reads its answer.
+    /// Sends a request that changes something, one at a time, and reads its answer.
     ///
     /// # Errors
     ///
     /// When it did not succeed, with all that is known of why.
-    pub async fn send<T, R>(&self, request: R) -> Result<T, Error>
+    pub async fn send<T, R>(&self, request: R, repeat: Repeat) -> Result<T, Error>
     where
         T: DeserializeOwned + Unpin,
         R: IntoFuture<Output = Result<Response<T>, TwilightError>>,
     {
+        self.passage.set_repeatable(repeat == Repeat::Safe);
         self.exchange(request, Purpose::Change).await
     }
 
@@ -160,6 +172,7 @@ impl Discord {
         Error::Unavailable {
             cause: Cause::Exit(innermost(err)),
             said: None,
+            retry_after: None,
             delivered,
         }
     }
@@ -170,5 +183,54 @@ impl Deref for Discord {
 
     fn deref(&self) -> &Client {
         &self.client
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    };
+
+    use tokio::{io::AsyncReadExt, net::TcpListener};
+    use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+    use super::*;
+    use crate::config;
+
+    /// Reads a request and closes, so that nobody knows what became of it; counts them.
+    async fn lose_answers(listener: TcpListener, requests: Arc<AtomicU32>) {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut head = Vec::new();
+            while !head.ends_with(b"{}") && stream.read_buf(&mut head).await.unwrap_or(0) > 0 {}
+            requests.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    async fn requests_made(repeat: Repeat) -> (u32, Delivered) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let requests = Arc::new(AtomicU32::new(0));
+        tokio::spawn(lose_answers(listener, Arc::clone(&requests)));
+        let settings = config::Discord {
+            base_url: format!("http://{address}").parse().unwrap(),
+            ..config::Discord::default()
+        };
+        let exit = Exit::open(&settings, CancellationToken::new(), &TaskTracker::new()).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let token = Token::parse("made-up").unwrap();
+        let discord = connect(&exit, token, Peer::Own, deadline).unwrap();
+        let route = Route::CreateMessage { channel_id: 1 };
+        let request = Request::builder(&route).body(b"{}".to_vec()).build();
+        let request = discord.client.request::<Vec<()>>(request.unwrap());
+        let error = discord.send(request, repeat).await.unwrap_err();
+        (requests.load(Ordering::Relaxed), error.delivered())
+    }
+
+    #[tokio::test]
+    async fn what_would_be_done_twice_is_not_sent_twice() {
+        assert_eq!(requests_made(Repeat::Never).await, (1, Delivered::Unknown));
+        assert_eq!(requests_made(Repeat::Safe).await, (3, Delivered::Unknown));
     }
 }

@@ -3,6 +3,7 @@
 //! Doors are opened before the runtime has threads, because the mode of a Unix socket is set by the
 //! umask of the whole process. It must not read JSON.
 
+mod line;
 mod sniff;
 mod tcp;
 mod unix;
@@ -11,19 +12,23 @@ use std::{fmt, io, sync::Arc, time::Duration};
 
 use axum::Router;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, BufReader},
-    net::{TcpListener, TcpStream, UnixListener, UnixStream},
+    io::BufReader,
+    net::{TcpListener, UnixListener},
     sync::Semaphore,
     time::{Instant, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::sniff::{Framing, SNIFFED_BYTES};
 pub use self::unix::{InUse, OpenSocket};
+use self::{
+    line::{Line, Stream},
+    sniff::{Framing, SNIFFED_BYTES},
+};
 use crate::{
     config::{DoorSettings, Environment, Limits, Place},
+    discord::Peer,
     frame::JsonTexts,
-    surface::{Caller, Rpc, http, stream},
+    surface::{Caller, Rpc, Visitor, http, stream},
 };
 
 /// Connections that may wait to be accepted.
@@ -45,6 +50,8 @@ const NONSENSE: &str = concat!(
 /// A door that is open and not yet served.
 #[derive(Debug)]
 pub struct Door {
+    /// Its place among the doors.
+    pub number: usize,
     /// What the settings call it, if they do.
     pub name: Option<String>,
     /// Where it is.
@@ -78,8 +85,9 @@ pub struct Reception {
 ///
 /// When one cannot be opened, with its address.
 pub fn open(doors: &[DoorSettings], environment: &Environment) -> anyhow::Result<Vec<Door>> {
-    let open = |door: &DoorSettings| {
+    let open = |(number, door): (usize, &DoorSettings)| {
         Ok(Door {
+            number,
             name: door.name.clone(),
             socket: match &door.address {
                 Place::Tcp(address) => Socket::Tcp(tcp::open(*address)?),
@@ -87,31 +95,32 @@ pub fn open(doors: &[DoorSettings], environment: &Environment) -> anyhow::Result
             },
         })
     };
-    doors.iter().map(open).collect()
+    doors.iter().enumerate().map(open).collect()
 }
 
 /// A listener of either kind.
-trait Accept: Send + Sync {
-    type Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static;
-
-    fn accept(&self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+enum Listener {
+    Tcp(TcpListener),
+    Unix { listener: UnixListener, door: usize },
 }
 
-impl Accept for TcpListener {
-    type Stream = TcpStream;
-
-    async fn accept(&self) -> io::Result<TcpStream> {
-        let (stream, _) = Self::accept(self).await?;
-        stream.set_nodelay(true)?;
-        Ok(stream)
-    }
-}
-
-impl Accept for UnixListener {
-    type Stream = UnixStream;
-
-    async fn accept(&self) -> io::Result<UnixStream> {
-        Ok(Self::accept(self).await?.0)
+impl Listener {
+    async fn accept(&self) -> io::Result<(Line, Visitor)> {
+        let (stream, peer) = match self {
+            Self::Tcp(listener) => {
+                let (stream, address) = listener.accept().await?;
+                stream.set_nodelay(true)?;
+                (Stream::Tcp(stream), Peer::tcp(address.ip()))
+            }
+            Self::Unix { listener, door } => {
+                let (stream, _) = listener.accept().await?;
+                let (door, uid) = (*door, stream.peer_cred()?.uid());
+                (Stream::Unix(stream), Peer::Unix { door, uid })
+            }
+        };
+        let line = Line::new(stream);
+        let gone = line.gone();
+        Ok((line, Visitor { peer, gone }))
     }
 }
 
@@ -155,12 +164,15 @@ impl Reception {
     pub async fn serve(self, door: Door) -> io::Result<()> {
         match door.socket {
             Socket::Tcp(listener) => {
-                let listener = TcpListener::from_std(listener)?;
+                let listener = Listener::Tcp(TcpListener::from_std(listener)?);
                 self.receive(&listener).await;
                 self.receive_queued(&listener).await;
             }
             Socket::Unix(socket) => {
-                let listener = UnixListener::from_std(socket.listener()?)?;
+                let listener = Listener::Unix {
+                    listener: UnixListener::from_std(socket.listener()?)?,
+                    door: door.number,
+                };
                 self.receive(&listener).await;
                 // From here on nobody finds the way to it.
                 drop(socket);
@@ -171,7 +183,7 @@ impl Reception {
     }
 
     /// Accepts until the daemon stops.
-    async fn receive(&self, listener: &impl Accept) {
+    async fn receive(&self, listener: &Listener) {
         loop {
             let next = async {
                 let accepted = listener.accept().await;
@@ -184,7 +196,7 @@ impl Reception {
                 () = self.stop.cancelled() => return,
             };
             match accepted {
-                Ok(stream) => self.begin(stream, place),
+                Ok((line, visitor)) => self.begin(line, visitor, place),
                 Err(err) => {
                     tracing::warn!(%err, "cannot accept a connection, pausing");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -194,24 +206,20 @@ impl Reception {
     }
 
     /// Accepts what waits in the kernel when the daemon stops: closing the door would reset it.
-    async fn receive_queued(&self, listener: &impl Accept) {
+    async fn receive_queued(&self, listener: &Listener) {
         let last = Instant::now() + QUEUE_LIMIT;
         while Instant::now() < last {
             let place = Arc::clone(&self.places).try_acquire_owned();
             match timeout(QUEUE_PAUSE, listener.accept()).await {
-                Ok(Ok(stream)) => self.begin(stream, place),
+                Ok(Ok((line, visitor))) => self.begin(line, visitor, place),
                 Ok(Err(_)) | Err(_) => return,
             }
         }
     }
 
     /// Serves a connection on a task of its own, which keeps its `place` as long.
-    fn begin<P: Send + 'static>(
-        &self,
-        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-        place: P,
-    ) {
-        let served = self.clone().serve_connection(stream);
+    fn begin(&self, line: Line, visitor: Visitor, place: impl Send + 'static) {
+        let served = self.clone().serve_connection(line, visitor);
         self.tracker.spawn(async move {
             served.await;
             drop(place);
@@ -219,11 +227,8 @@ impl Reception {
     }
 
     /// Looks at the first byte and gives the connection to the surface that it is for.
-    async fn serve_connection<S>(self, stream: S)
-    where
-        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    {
-        let mut stream = BufReader::with_capacity(SNIFFED_BYTES, stream);
+    async fn serve_connection(self, line: Line, visitor: Visitor) {
+        let mut stream = BufReader::with_capacity(SNIFFED_BYTES, line);
         let sniffed = tokio::select! {
             // What has come already is looked at even when the daemon stops.
             biased;
@@ -234,9 +239,11 @@ impl Reception {
             rpc, router, stop, ..
         } = self;
         match sniffed {
-            Ok(Ok(Framing::Http)) => Box::pin(http::serve(stream, router, rpc, stop)).await,
+            Ok(Ok(Framing::Http)) => {
+                Box::pin(http::serve(stream, visitor, router, rpc, stop)).await;
+            }
             Ok(Ok(Framing::Lines)) => {
-                let caller = Caller::new(self.calls_per_connection, None);
+                let caller = Caller::new(visitor, self.calls_per_connection, None);
                 Box::pin(stream::serve(stream, JsonTexts::new, rpc, caller, stop)).await;
             }
             Ok(Ok(Framing::Nonsense)) => {

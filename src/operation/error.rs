@@ -1,8 +1,10 @@
 //! Why a call did not do what was asked: facts, a sentence, and whether the message was delivered.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
-use crate::discord::{self, Delivered, FieldError, InvalidToken, Scope};
+use crate::discord::{self, Delivered, FieldError, Guarded, InvalidToken, Scope};
 
 /// Why a call failed: one variant for each thing that a caller can do differently.
 #[derive(Debug, thiserror::Error)]
@@ -214,8 +216,12 @@ fn kind_of(error: &discord::Error) -> &'static str {
     match error {
         discord::Error::BadAnswer { .. } => "bad_answer",
         discord::Error::Build => "internal",
-        discord::Error::RateLimited { .. } => "rate_limited",
-        discord::Error::Refused(said) => match said.status {
+        discord::Error::Guarded {
+            why: Guarded::Token,
+            ..
+        } => "invalid_token",
+        discord::Error::Guarded { .. } | discord::Error::RateLimited { .. } => "rate_limited",
+        discord::Error::Refused { said, .. } => match said.status {
             401 => "invalid_token",
             403 => "forbidden",
             404 => "not_found",
@@ -231,8 +237,12 @@ fn status_of(error: &discord::Error) -> Option<u16> {
     match error {
         discord::Error::BadAnswer { .. } => Some(502),
         discord::Error::Build => None,
-        discord::Error::RateLimited { .. } => Some(429),
-        discord::Error::Refused(said) => Some(match said.status {
+        discord::Error::Guarded {
+            why: Guarded::Token,
+            ..
+        } => Some(401),
+        discord::Error::Guarded { .. } | discord::Error::RateLimited { .. } => Some(429),
+        discord::Error::Refused { said, .. } => Some(match said.status {
             status @ (401 | 403 | 404 | 413) => status,
             _ => 400,
         }),
@@ -265,18 +275,45 @@ impl Details {
         }
         match error {
             discord::Error::BadAnswer { status, .. } => self.http_status = Some(*status),
-            discord::Error::Build | discord::Error::Refused(_) => {}
+            discord::Error::Build | discord::Error::Refused { .. } => {}
+            discord::Error::Guarded {
+                why, retry_after, ..
+            } => self.tell_guarded(*why, *retry_after),
             discord::Error::RateLimited {
                 scope, retry_after, ..
             } => {
                 self.retryable = true;
                 self.scope = Some(*scope);
-                self.retry_after_ms =
-                    retry_after.and_then(|wait| u64::try_from(wait.as_millis()).ok());
+                self.retry_after_ms = retry_after.map(millis);
             }
-            discord::Error::TimedOut { .. } | discord::Error::Unavailable { .. } => {
+            discord::Error::TimedOut { .. } => {
                 self.retryable = error.delivered() != Delivered::Yes;
+            }
+            discord::Error::Unavailable { retry_after, .. } => {
+                self.retryable = error.delivered() != Delivered::Yes;
+                self.retry_after_ms = retry_after.map(millis);
             }
         }
     }
+
+    fn tell_guarded(&mut self, why: Guarded, retry_after: Duration) {
+        self.retryable = why != Guarded::Token;
+        self.retry_after_ms = Some(millis(retry_after));
+        self.scope = match why {
+            Guarded::Banned => Some(Scope::Cloudflare),
+            Guarded::Limit | Guarded::Share => Some(Scope::Guard),
+            Guarded::Token => None,
+        };
+        self.hint = self.hint.or(match why {
+            Guarded::Banned | Guarded::Limit => None,
+            Guarded::Share => Some("stop what Discord answers with 401, 403 or 429: those count"),
+            Guarded::Token => Some("take the bot's current token from the developer portal"),
+        });
+    }
+}
+
+/// A time in milliseconds, rounded up: whoever comes back then must not come too early.
+pub(super) fn millis(time: Duration) -> u64 {
+    let millis = time.as_nanos().div_ceil(1_000_000);
+    u64::try_from(millis).unwrap_or(u64::MAX)
 }

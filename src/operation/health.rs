@@ -5,7 +5,8 @@ use std::time::SystemTime;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Call, Effect, Error, Operation};
+use super::{Call, Effect, Error, Operation, error::millis};
+use crate::discord::GuardState;
 
 /// Tells how the daemon is: whether it takes calls, how many are under way, and where it sends them.
 ///
@@ -31,6 +32,43 @@ pub(super) struct HealthReply {
     in_flight: usize,
     /// Where calls go: discord, sandbox, or the host of a proxy.
     upstream: String,
+    /// What Discord refused lately, and what follows from it.
+    guard: GuardReply,
+}
+
+/// What Discord refused this machine's address in the last ten minutes: at 10,000 answers of 401, 403
+/// or 429 it would be kept out.
+#[derive(Debug, Serialize, JsonSchema)]
+struct GuardReply {
+    /// What callers are told.
+    status: GuardStatus,
+    /// Refusals counted.
+    counted: usize,
+    /// How many there may be; then every call is refused.
+    limit: usize,
+    /// How many of them are the asking peer's: a user id at a Unix socket, or an address at a port.
+    peer_counted: usize,
+    /// How many that peer may have; then its calls are refused.
+    peer_limit: usize,
+    /// When Cloudflare keeps out this machine's address: for how long, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_ms: Option<u64>,
+}
+
+/// What callers are told.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum GuardStatus {
+    /// Cloudflare keeps out this machine's address: no call is sent.
+    Banned,
+    /// As many refusals as there may be: no call is sent.
+    Full,
+    /// Nothing is counted, because the settings say so.
+    Off,
+    /// Calls are sent.
+    Open,
+    /// The asking peer has had its share: its calls are not sent.
+    PeerFull,
 }
 
 /// Whether calls are taken.
@@ -63,6 +101,30 @@ impl Operation for Health {
             uptime_seconds: metrics.uptime().as_secs(),
             in_flight: metrics.in_flight(),
             upstream: call.hall.upstream.clone(),
+            guard: call.hall.exit.guard(call.peer).into(),
         })
+    }
+}
+
+impl From<GuardState> for GuardReply {
+    fn from(state: GuardState) -> Self {
+        Self {
+            status: if !state.on {
+                GuardStatus::Off
+            } else if state.banned_for.is_some() {
+                GuardStatus::Banned
+            } else if state.counted >= state.limit {
+                GuardStatus::Full
+            } else if state.peer_counted >= state.peer_limit {
+                GuardStatus::PeerFull
+            } else {
+                GuardStatus::Open
+            },
+            counted: state.counted,
+            limit: state.limit,
+            peer_counted: state.peer_counted,
+            peer_limit: state.peer_limit,
+            retry_after_ms: state.banned_for.map(millis),
+        }
     }
 }

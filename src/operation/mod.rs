@@ -24,7 +24,7 @@ pub use self::{
     params::Params,
 };
 use crate::{
-    discord::{self, Discord, Exit, Token},
+    discord::{self, Discord, Exit, Peer, Token},
     metrics::Metrics,
 };
 
@@ -134,6 +134,8 @@ pub struct Call {
     pub hall: Arc<Hall>,
     /// The bot that asks.
     pub token: Option<Token>,
+    /// Who lets it ask.
+    pub peer: Peer,
     /// When its time is over.
     pub deadline: Instant,
 }
@@ -146,6 +148,7 @@ impl Call {
     /// When the call brought no token.
     pub fn discord(&self) -> Result<Discord, Error> {
         let token = self.token.clone().ok_or(Error::NoToken)?;
-        Ok(discord::connect(&self.hall.exit, token, self.deadline)?)
+        let Self { peer, deadline, .. } = *self;
+        Ok(discord::connect(&self.hall.exit, token, peer, deadline)?)
     }
 }

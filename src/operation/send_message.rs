@@ -17,7 +17,7 @@ use super::{
         check_count, check_embeds,
     },
 };
-use crate::discord::{self, Discord};
+use crate::discord::{self, Discord, Repeat};
 
 /// Most components in a message, nested ones not counted.
 /// See <https://discord.com/developers/docs/components/overview>.
@@ -188,7 +188,10 @@ impl SendMessage {
             self.message_reference = Some(Object(MessageReference::reply(message_id)));
         }
         let sent = match self.request() {
-            Ok(request) => discord.send(discord.request::<Message>(request)).await,
+            Ok(request) => {
+                let request = discord.request::<Message>(request);
+                discord.send(request, Repeat::Safe).await
+            }
             Err(error) => Err(error),
         };
         let message: Message = sent.map_err(|error| Error::Discord {

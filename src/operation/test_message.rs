@@ -166,7 +166,7 @@ async fn find(discord: &Discord, bot: &Bot, only: Option<Id<GuildMarker>>) -> Re
             Ok(read) => read,
             // Another guild may do; the only one may not.
             Err(error) if only.is_some() => return Err(error.into()),
-            Err(error @ crate::discord::Error::Refused(_)) => {
+            Err(error @ crate::discord::Error::Refused { .. }) => {
                 tracing::debug!(%error, "a guild could not be read");
                 continue;
             }

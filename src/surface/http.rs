@@ -6,7 +6,7 @@ use std::{pin::pin, sync::Arc, time::Duration};
 use axum::{
     Router,
     body::Body,
-    extract::{Request, State},
+    extract::{Extension, Request, State},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use super::{
-    Caller, Rpc,
+    Caller, Rpc, Visitor,
     document::{invalid_request, parse_error},
     rpc::discovered,
     websocket,
@@ -56,9 +56,9 @@ struct Site {
 }
 
 impl Site {
-    fn caller(&self, headers: &HeaderMap) -> Caller {
+    fn caller(&self, visitor: Visitor, headers: &HeaderMap) -> Caller {
         let calls = self.rpc.shared.limits.calls_per_connection;
-        Caller::new(calls, token(headers))
+        Caller::new(visitor, calls, token(headers))
     }
 }
 
@@ -75,9 +75,20 @@ pub fn router(rpc: Arc<Rpc>, stop: CancellationToken) -> Router {
         .with_state(Site { rpc, stop })
 }
 
-/// Serves one connection until the peer is done, or `stop` is cancelled and its call is answered.
-pub async fn serve<S>(stream: S, router: Router, rpc: Arc<Rpc>, stop: CancellationToken)
-where
+/// The other end of a connection is gone, and nobody would read the answer.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the peer is gone")]
+struct PeerGone;
+
+/// Serves one connection until the peer is done or gone, or `stop` is cancelled and its call is
+/// answered.
+pub async fn serve<S>(
+    stream: S,
+    visitor: Visitor,
+    router: Router,
+    rpc: Arc<Rpc>,
+    stop: CancellationToken,
+) where
     S: AsyncRead + AsyncWrite + Send + 'static,
 {
     let limits = &rpc.shared.limits;
@@ -85,10 +96,17 @@ where
     let mut stream = TimeoutWriter::new(stream);
     stream.set_timeout(Some(limits.body_timeout));
     let under_way = Arc::new(());
-    let service = service_fn(|request: HyperRequest<Incoming>| {
+    let service = service_fn(|mut request: HyperRequest<Incoming>| {
         let (router, under_way) = (router.clone(), Arc::clone(&under_way));
+        let gone = visitor.gone.clone();
+        request.extensions_mut().insert(visitor.clone());
         async move {
-            let answer = router.oneshot(request).await;
+            let answer = tokio::select! {
+                biased;
+                Ok(answer) = router.oneshot(request) => Ok(answer),
+                // What changes something goes on without us.
+                () = gone.wait() => Err(PeerGone),
+            };
             drop(under_way);
             answer
         }
@@ -121,7 +139,11 @@ where
     }
 }
 
-async fn call(State(site): State<Site>, request: Request) -> Response {
+async fn call(
+    State(site): State<Site>,
+    Extension(visitor): Extension<Visitor>,
+    request: Request,
+) -> Response {
     let (head, body) = request.into_parts();
     if let Some(refused) = refuse_web_page(&head.headers) {
         return refused;
@@ -134,23 +156,27 @@ async fn call(State(site): State<Site>, request: Request) -> Response {
         Ok(body) => body,
         Err(refused) => return refused,
     };
-    let caller = site.caller(&head.headers);
+    let caller = site.caller(visitor, &head.headers);
     match site.rpc.answer(&body, &caller).await {
         Some(answer) => json(StatusCode::OK, answer),
         None => StatusCode::NO_CONTENT.into_response(),
     }
 }
 
-async fn upgrade(State(site): State<Site>, request: Request) -> Response {
+async fn upgrade(
+    State(site): State<Site>,
+    Extension(visitor): Extension<Visitor>,
+    request: Request,
+) -> Response {
     if let Some(refused) = refuse_web_page(request.headers()) {
         return refused;
     }
-    let caller = site.caller(request.headers());
+    let caller = site.caller(visitor, request.headers());
     websocket::upgrade(site.rpc, request, caller, site.stop)
 }
 
-async fn health(State(site): State<Site>) -> Response {
-    match site.rpc.local("health").await {
+async fn health(State(site): State<Site>, Extension(visitor): Extension<Visitor>) -> Response {
+    match site.rpc.local("health", visitor.peer).await {
         Some(health) => json(StatusCode::OK, String::from(Box::<str>::from(health))),
         None => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }

@@ -10,16 +10,37 @@ mod rpc;
 pub mod stream;
 mod websocket;
 
-use std::sync::{Arc, atomic::AtomicUsize};
+use std::{
+    sync::{Arc, atomic::AtomicUsize},
+    time::Duration,
+};
 
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::sleep};
 
 pub use self::rpc::Rpc;
-use crate::discord::{InvalidToken, Token};
+use crate::discord::{InvalidToken, Peer, Token};
+
+/// How often it is looked whether a peer that waits for an answer is still there.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Tells whether the other end of a connection is gone for good, and not only done with writing.
+#[derive(Clone)]
+pub struct Gone(Arc<dyn Fn() -> bool + Send + Sync>);
+
+/// Who is at the other end of a connection.
+#[derive(Clone)]
+pub struct Visitor {
+    /// Who it is, as far as shares go.
+    pub peer: Peer,
+    /// Whether it is still there.
+    pub gone: Gone,
+}
 
 /// Who asks, as far as the connection or the request tells.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Caller {
+    /// Who is at the other end.
+    pub visitor: Visitor,
     /// Calls that may be under way on the connection, those of batches counted one by one.
     pub places: Arc<Semaphore>,
     /// Answers in batches that are not answered whole yet, in bytes.
@@ -28,11 +49,32 @@ pub struct Caller {
     pub token: Option<Result<Token, InvalidToken>>,
 }
 
+impl Gone {
+    /// Asks `probe` whenever it is looked.
+    #[must_use]
+    pub fn new(probe: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(probe))
+    }
+
+    /// Looks.
+    fn now(&self) -> bool {
+        (self.0)()
+    }
+
+    /// Waits until the other end is gone.
+    async fn wait(&self) {
+        while !self.now() {
+            sleep(LOOK).await;
+        }
+    }
+}
+
 impl Caller {
     /// Somebody on a connection that may have `calls` under way.
     #[must_use]
-    pub fn new(calls: usize, token: Option<Result<Token, InvalidToken>>) -> Self {
+    pub fn new(visitor: Visitor, calls: usize, token: Option<Result<Token, InvalidToken>>) -> Self {
         Self {
+            visitor,
             places: Arc::new(Semaphore::new(calls)),
             held_bytes: Arc::default(),
             token,

@@ -26,7 +26,7 @@ use tokio_util::task::TaskTracker;
 use super::{Caller, openrpc};
 use crate::{
     config::Limits,
-    discord::{Delivered, Token},
+    discord::{Delivered, Peer, Token},
     operation::{Call, Effect, Entry, Error, Hall, Job, Params, TABLE},
 };
 
@@ -97,9 +97,10 @@ impl Rpc {
     }
 
     /// Answers an operation that needs neither params nor a token, outside of JSON-RPC.
-    pub(super) async fn local(&self, name: &str) -> Option<Box<RawValue>> {
+    pub(super) async fn local(&self, name: &str, peer: Peer) -> Option<Box<RawValue>> {
         let entry = TABLE.iter().find(|entry| entry.name == name)?;
-        let call = self.shared.call(None, self.shared.limits.call_timeout);
+        let timeout = self.shared.limits.call_timeout;
+        let call = self.shared.call(None, peer, timeout);
         let job = entry.read(Params::default(), call).ok()?;
         job.await.ok()
     }
@@ -118,8 +119,10 @@ impl Shared {
             None => Params::default(),
             Some(json) => Params::parse(json, positions)?,
         };
+        let caller = extensions.get::<Caller>();
+        let peer = caller.map_or(Peer::Own, |caller| caller.visitor.peer);
         if !entry.takes_token() {
-            let call = self.call(None, self.limits.call_timeout);
+            let call = self.call(None, peer, self.limits.call_timeout);
             return entry.read(params, call);
         }
         if self.hall.metrics.draining() {
@@ -127,13 +130,10 @@ impl Shared {
         }
         let token = match params.take::<Cow<'_, str>>("discord_token")? {
             Some(text) => Some(Token::parse(&text)?),
-            None => extensions
-                .get::<Caller>()
-                .and_then(|caller| caller.token.clone())
-                .transpose()?,
+            None => caller.and_then(|it| it.token.clone()).transpose()?,
         };
         let timeout = self.timeout(params.take("timeout_ms")?)?;
-        entry.read(params, self.call(token, timeout))
+        entry.read(params, self.call(token, peer, timeout))
     }
 
     /// Runs a call. One that changes something goes on when nobody waits for it any more.
@@ -163,10 +163,11 @@ impl Shared {
         }
     }
 
-    fn call(&self, token: Option<Token>, timeout: Duration) -> Call {
+    fn call(&self, token: Option<Token>, peer: Peer, timeout: Duration) -> Call {
         Call {
             hall: Arc::clone(&self.hall),
             token,
+            peer,
             deadline: Instant::now() + timeout,
         }
     }

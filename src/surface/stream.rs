@@ -13,7 +13,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Caller, Rpc, document::parse_error};
+use super::{Caller, LOOK, Rpc, document::parse_error};
 use crate::frame::{End, Found, Framing};
 
 /// Texts in a row that are no calls after which a connection is closed.
@@ -41,6 +41,7 @@ struct Connection<S, F> {
     stopping: bool,
     broken_in_a_row: u32,
     last_progress: Instant,
+    last_look: Instant,
     text_began: Option<Instant>,
 }
 
@@ -80,6 +81,7 @@ pub async fn serve<S, F>(
         stopping: false,
         broken_in_a_row: 0,
         last_progress: Instant::now(),
+        last_look: Instant::now(),
         text_began: None,
     };
     if let Err(err) = connection.run(&stop).await {
@@ -121,6 +123,10 @@ impl<S: AsyncRead + AsyncWrite, F: Framing> Connection<S, F> {
                     self.received(read?);
                 }
                 () = alarm.as_mut() => {
+                    if self.is_peer_gone() {
+                        // What changes something goes on without us.
+                        return Ok(());
+                    }
                     if self.is_idle_too_long() {
                         self.unsent.clear();
                         return self.say_goodbye().await;
@@ -253,7 +259,14 @@ impl<S: AsyncRead + AsyncWrite, F: Framing> Connection<S, F> {
         let limits = &self.rpc.shared.limits;
         let idle = self.last_progress + limits.idle_timeout;
         let text = self.text_began.map(|began| began + limits.body_timeout);
-        text.map_or(idle, |text| text.min(idle))
+        let look = (!self.under_way.is_empty()).then(|| self.last_look + LOOK);
+        text.into_iter().chain(look).fold(idle, Instant::min)
+    }
+
+    /// Looks whether somebody waits for the calls under way.
+    fn is_peer_gone(&mut self) -> bool {
+        self.last_look = Instant::now();
+        !self.under_way.is_empty() && self.caller.visitor.gone.now()
     }
 
     /// Looks at the clock. A text that does not end is given up; a silent connection is too, but

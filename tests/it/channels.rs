@@ -163,7 +163,7 @@ fn a_guild_that_fails_does_not_spoil_the_rest() {
     let guild = all["result"]["channels"][20]["guild_id"].as_str().unwrap();
     pair.0.fault(
         &json!({"match": {"path": format!("/guilds/{guild}/channels")},
-        "do": {"status": 500, "body": "oops"}}),
+        "times": 0, "do": {"status": 500, "body": "oops"}}),
     );
     let answer = call(&pair, "discord.listChannels", "drifter", &json!({}));
     let result = &answer["result"];
@@ -272,7 +272,7 @@ fn a_test_message_whose_answer_is_lost_can_be_repeated_with_its_nonce() {
     let pair = start();
     pair.0
         .fault(&json!({"match": {"method": "POST", "path": "/channels/"},
-        "do": {"drop": "after"}}));
+        "times": 3, "do": {"drop": "after"}}));
     let lost = call(&pair, "discord.test", "scout", &json!({}));
     let data = &lost["error"]["data"];
     assert_eq!(data["delivered"], "unknown", "{lost}");

@@ -131,7 +131,9 @@ fn an_error_is_printed_for_programs_and_told_to_people() {
         ["--url", &url],
     ] {
         let args = ["discord.sendMessage", &channel, "content=hi", at[0], at[1]];
-        let seen = call(&args, &[("DISCORD_TOKEN", STRANGER)]);
+        // Another one each time: one that was refused is not asked for again at once.
+        let stranger = format!("{STRANGER}{}", at[0].len());
+        let seen = call(&args, &[("DISCORD_TOKEN", &stranger)]);
         assert_eq!(seen.code, 1);
         let error = seen.json();
         assert_eq!(

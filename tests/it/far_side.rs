@@ -1,4 +1,4 @@
-//! The far side: every way it can fail is one error with a true `delivered`, after one request.
+//! The far side: every way one request can fail is one error with a true `delivered`.
 
 use std::{
     io::{Read as _, Write as _},
@@ -23,7 +23,8 @@ fn send(daemon: &Daemon, timeout_ms: u32) -> Value {
 
 /// Holds what one message through `upstream` comes back as, and that it was asked once.
 fn check(about: &str, upstream: &Upstream, timeout_ms: u32, expected: &Value) {
-    let daemon = Daemon::start(&upstream.base_url(), &[]);
+    let once = [("DISCORDD_DISCORD__ATTEMPTS", "1")];
+    let daemon = Daemon::start(&upstream.base_url(), &once);
     let answer = send(&daemon, timeout_ms);
     let error = &answer["error"];
     for (name, expected) in expected.as_object().unwrap() {
@@ -167,7 +168,13 @@ fn a_429_of_every_kind_is_told_after_one_request() {
         page,
         &limited("cloudflare", json!(60_000)),
     );
-    answered(status, "", page, &limited("cloudflare", Value::Null));
+    answered(status, "", page, &limited("cloudflare", json!(60_000)));
+    answered(
+        status,
+        "",
+        r#"{"message":"limited"}"#,
+        &limited("user", Value::Null),
+    );
 }
 
 #[test]

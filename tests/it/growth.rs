@@ -102,7 +102,7 @@ const BOUNDED: [&str; 4] = [
 const SETTLING: Duration = Duration::from_secs(30);
 
 /// The process's figures now.
-fn figures(daemon: &Daemon) -> HashMap<String, f64> {
+pub(crate) fn figures(daemon: &Daemon) -> HashMap<String, f64> {
     let answer = daemon.http().send("GET", "/metrics", &[], b"");
     let text = String::from_utf8(answer.body).unwrap();
     let lines = text.lines().filter(|line| !line.starts_with('#'));
@@ -113,7 +113,7 @@ fn figures(daemon: &Daemon) -> HashMap<String, f64> {
 }
 
 /// Waits until what belonged to calls has gone and `settled` says so; a leak never goes.
-fn settle(
+pub(crate) fn settle(
     daemon: &Daemon,
     settled: impl Fn(&HashMap<String, f64>) -> bool,
 ) -> HashMap<String, f64> {

@@ -9,15 +9,19 @@
 )]
 #![cfg(feature = "sandbox")]
 
+mod attempts;
 mod bad_input;
+mod cancelled;
 mod channels;
 mod cli_call;
 mod cli_config;
 mod cli_health;
 mod cli_help;
 mod doors;
+mod exactly_once;
 mod far_side;
 mod growth;
+mod guard;
 mod json_rpc;
 mod restarts;
 mod sandbox;

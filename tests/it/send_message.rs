@@ -106,7 +106,7 @@ fn what_discord_refuses_comes_back_as_its_status() {
         &no("invalid_token", 401),
     );
     pair.check(
-        &json!({"discord_token": stranger}),
+        &json!({"discord_token": format!("{stranger}x")}),
         1,
         &json!({"message": "Invalid Discord token"}),
     );

@@ -5,11 +5,15 @@ use http_body_util::{BodyExt, Full};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode, client::conn::TrySendError};
 
 use super::{
+    Hop,
     passage::Slot,
     rate_limit,
-    upstream::{AnswerBody, Origin, Upstream, innermost},
+    upstream::{AnswerBody, Upstream, innermost},
 };
-use crate::discord::error::{Cause, Delivered, Error, Phase, Said, Unreadable};
+use crate::discord::{
+    error::{Cause, Delivered, Error, Phase, Said, Scope, Unreadable},
+    guard::Permit,
+};
 
 /// Largest answer that is read, in bytes. Discord's largest, the channels of a full guild, has
 /// about one mebibyte.
@@ -19,8 +23,9 @@ const MAX_REFUSAL_BYTES: usize = 64 << 10;
 
 /// One request on its way.
 pub(super) struct Attempt<'a> {
-    origin: &'a Origin,
+    hop: &'a Hop,
     slot: &'a Slot,
+    permit: &'a Permit<'a>,
     phase: Phase,
     changes_something: bool,
 }
@@ -32,10 +37,16 @@ pub(super) struct Answer {
 }
 
 impl<'a> Attempt<'a> {
-    pub(super) fn new(origin: &'a Origin, slot: &'a Slot, method: &Method) -> Self {
+    pub(super) fn new(
+        hop: &'a Hop,
+        slot: &'a Slot,
+        permit: &'a Permit<'a>,
+        method: &Method,
+    ) -> Self {
         Self {
-            origin,
+            hop,
             slot,
+            permit,
             phase: Phase::Connecting,
             changes_something: !method.is_safe(),
         }
@@ -62,6 +73,8 @@ impl<'a> Attempt<'a> {
         let status = response.status();
         self.phase = Phase::Reading(status.as_u16());
         let (head, body) = response.into_parts();
+        let shared = rate_limit::is_shared(&head.headers);
+        self.permit.answered(status, shared);
         let body = self.read(status, body).await?;
         if upstream.ready().await {
             self.slot.keep_idle(upstream);
@@ -85,7 +98,7 @@ impl<'a> Attempt<'a> {
             }
         }
         self.phase = Phase::Connecting;
-        let connected = self.origin.connect().await;
+        let connected = self.hop.origin.connect().await;
         let mut upstream = connected.map_err(|cause| self.unavailable(cause, Delivered::No))?;
         self.phase = Phase::Waiting;
         match upstream.sender.try_send_request(request).await {
@@ -130,20 +143,28 @@ impl<'a> Attempt<'a> {
         let said = || Said::read(status.as_u16(), &body, &self.slot.token);
         if status == StatusCode::TOO_MANY_REQUESTS {
             let limit = rate_limit::read(headers, &body);
+            if let (Scope::Cloudflare, Some(wait)) = (limit.scope, limit.retry_after) {
+                self.hop.guard.ban(wait);
+            }
             return Err(Error::RateLimited {
                 scope: limit.scope,
                 retry_after: limit.retry_after,
                 said: said(),
+                delivered: Delivered::No,
             });
         }
         // A proxy's 408 does not tell whether it had passed the request on.
         if status.is_client_error() && status != StatusCode::REQUEST_TIMEOUT {
-            return Err(Error::Refused(said()));
+            return Err(Error::Refused {
+                said: said(),
+                delivered: Delivered::No,
+            });
         }
         if status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT {
             return Err(Error::Unavailable {
                 cause: Cause::Status(status.as_u16()),
                 said: Some(said()),
+                retry_after: rate_limit::retry_after(headers),
                 delivered: self.delivered(Delivered::Unknown),
             });
         }
@@ -171,6 +192,7 @@ impl<'a> Attempt<'a> {
         Error::Unavailable {
             cause,
             said: None,
+            retry_after: None,
             delivered: self.delivered(delivered),
         }
     }

@@ -11,6 +11,7 @@
 mod attempt;
 mod passage;
 mod rate_limit;
+mod repeat;
 mod tls;
 mod upstream;
 
@@ -39,12 +40,15 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
-    attempt::{Answer, Attempt},
+    attempt::Answer,
     passage::{Passages, Slot},
     upstream::Origin,
 };
 pub(super) use self::{passage::Passage, upstream::innermost};
-use super::token::Token;
+use super::{
+    guard::{Guard, GuardState, Peer},
+    token::Token,
+};
 use crate::config;
 
 /// Connections that may wait to be accepted; fewer cost a lost SYN, and a second, under load.
@@ -68,11 +72,13 @@ const NAME: &str = concat!(
 /// The way out of the process.
 pub struct Exit {
     address: SocketAddr,
-    passages: Arc<Passages>,
+    hop: Arc<Hop>,
 }
 
 /// What every connection to the exit shares.
 struct Hop {
+    attempts: usize,
+    guard: Guard,
     origin: Origin,
     passages: Arc<Passages>,
     tracker: TaskTracker,
@@ -102,16 +108,18 @@ impl Exit {
             .listen(BACKLOG)
             .context("listen on the exit's port")?;
         let address = listener.local_addr()?;
-        let passages = Arc::new(Passages::default());
         let hop = Arc::new(Hop {
+            attempts: settings.attempts,
+            guard: Guard::new(settings),
             origin: Origin::new(settings, tracker.clone()).context(config::Unusable)?,
-            passages: Arc::clone(&passages),
+            passages: Arc::default(),
             tracker: tracker.clone(),
         });
+        let served = Arc::clone(&hop).serve(listener);
         tracker.spawn(async move {
-            tokio::select! { () = hop.serve(listener) => {} () = stop.cancelled() => {} }
+            tokio::select! { () = served => {} () = stop.cancelled() => {} }
         });
-        Ok(Self { address, passages })
+        Ok(Self { address, hop })
     }
 
     /// Where twilight's clients are pointed.
@@ -119,9 +127,15 @@ impl Exit {
         self.address
     }
 
+    /// How the guard is, as `peer` is told.
+    #[must_use]
+    pub fn guard(&self, peer: Peer) -> GuardState {
+        self.hop.guard.state(peer)
+    }
+
     /// Opens a way for one call.
-    pub(super) fn admit(&self, token: Token, deadline: Instant) -> Passage {
-        self.passages.admit(token, deadline)
+    pub(super) fn admit(&self, token: Token, peer: Peer, deadline: Instant) -> Passage {
+        self.hop.passages.admit(token, peer, deadline)
     }
 }
 
@@ -169,8 +183,11 @@ impl Hop {
         if !slot.begin() {
             return Err(Stranger);
         }
-        let attempt = Attempt::new(&self.origin, &slot, request.method());
-        let (status, body) = match attempt.run(request).await {
+        let outcome = tokio::select! {
+            outcome = repeat::send(&self, &slot, request) => outcome,
+            () = slot.ended.cancelled() => return Err(Stranger),
+        };
+        let (status, body) = match outcome {
             Ok(Answer { status, body }) => (status, body),
             Err(error) => {
                 let number = slot.keep_failure(error);

@@ -4,15 +4,16 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
 use subtle::ConstantTimeEq;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::upstream::Upstream;
-use crate::discord::{error::Error, token::Token};
+use crate::discord::{error::Error, guard::Peer, token::Token};
 
 /// Hexadecimal digits of a key that say which call it is; the rest are its secret.
 const NAME_DIGITS: usize = 16;
@@ -28,7 +29,11 @@ pub(super) struct Passages {
 pub(super) struct Slot {
     secret: String,
     pub(super) token: Token,
+    pub(super) peer: Peer,
     pub(super) deadline: Instant,
+    /// Cancelled when nobody waits for the call any more.
+    pub(super) ended: CancellationToken,
+    repeatable: AtomicBool,
     traffic: Mutex<Traffic>,
     failures: Mutex<Vec<Option<Error>>>,
     idle: Mutex<Vec<Upstream>>,
@@ -50,12 +55,15 @@ pub(in crate::discord) struct Passage {
 
 impl Passages {
     /// Opens a way for one call.
-    pub(super) fn admit(self: &Arc<Self>, token: Token, deadline: Instant) -> Passage {
+    pub(super) fn admit(self: &Arc<Self>, token: Token, peer: Peer, deadline: Instant) -> Passage {
         let name = self.next.fetch_add(1, Ordering::Relaxed);
         let slot = Arc::new(Slot {
             secret: secret(),
             token,
+            peer,
             deadline,
+            ended: CancellationToken::new(),
+            repeatable: AtomicBool::new(false),
             traffic: Mutex::default(),
             failures: Mutex::default(),
             idle: Mutex::default(),
@@ -84,6 +92,11 @@ impl Slot {
         let mut traffic = lock(&self.traffic);
         traffic.begun += 1;
         !traffic.closed
+    }
+
+    /// Whether what the call changes may be asked for again although it may have been done.
+    pub(super) fn repeatable(&self) -> bool {
+        self.repeatable.load(Ordering::Relaxed)
     }
 
     /// Keeps why a request failed, and gives the number under which it is found.
@@ -115,6 +128,11 @@ impl Passage {
         self.slot.deadline
     }
 
+    /// Says whether what the call changes next may be asked for again although it may have been done.
+    pub(in crate::discord) fn set_repeatable(&self, repeatable: bool) {
+        self.slot.repeatable.store(repeatable, Ordering::Relaxed);
+    }
+
     /// How many requests of the call have come to the exit.
     pub(in crate::discord) fn begun(&self) -> u64 {
         lock(&self.slot.traffic).begun
@@ -138,6 +156,7 @@ impl Passage {
 impl Drop for Passage {
     fn drop(&mut self) {
         lock(&self.passages.open).remove(&self.name);
+        self.slot.ended.cancel();
         lock(&self.slot.idle).clear();
     }
 }
@@ -161,7 +180,8 @@ mod tests {
     use super::*;
 
     fn admit(passages: &Arc<Passages>) -> Passage {
-        passages.admit(Token::parse("made-up").unwrap(), Instant::now())
+        let token = Token::parse("made-up").unwrap();
+        passages.admit(token, Peer::Own, Instant::now())
     }
 
     #[tokio::test]

@@ -11,6 +11,11 @@ use crate::discord::error::Scope;
 /// Longest wait that is believed; Discord's longest bans last about a day.
 const MAX_WAIT_SECS: f64 = 7.0 * 24.0 * 3600.0;
 
+/// How long to stay away when Cloudflare does not say.
+const CLOUDFLARES_WAIT: Duration = Duration::from_secs(60);
+/// The header that tells what a limit is shared by.
+const SCOPE: &str = "x-ratelimit-scope";
+
 /// A limit as a 429 tells it.
 #[derive(Debug, PartialEq)]
 pub(super) struct RateLimit {
@@ -28,8 +33,7 @@ struct Body {
 /// Reads the limit from headers and body; a 429 that is not Discord's JSON is Cloudflare's.
 pub(super) fn read(headers: &HeaderMap, body: &[u8]) -> RateLimit {
     let body: Option<Body> = serde_json::from_slice(body).ok();
-    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let scope = match (header("x-ratelimit-scope"), &body) {
+    let scope = match (text(headers, SCOPE), &body) {
         (Some("user"), _) => Scope::User,
         (Some("shared"), _) => Scope::Shared,
         (Some("global"), _) | (None, Some(Body { global: true, .. })) => Scope::Global,
@@ -37,11 +41,29 @@ pub(super) fn read(headers: &HeaderMap, body: &[u8]) -> RateLimit {
         (_, Some(_)) => Scope::User,
     };
     let exact = body.and_then(|body| body.retry_after);
-    let whole = || header(RETRY_AFTER.as_str()).and_then(|text| text.trim().parse().ok());
+    let told = exact.and_then(wait).or_else(|| retry_after(headers));
     RateLimit {
         scope,
-        retry_after: exact.or_else(whole).and_then(wait),
+        retry_after: match scope {
+            Scope::Cloudflare => told.or(Some(CLOUDFLARES_WAIT)),
+            Scope::Global | Scope::Guard | Scope::Shared | Scope::User => told,
+        },
     }
+}
+
+/// Whether a 429 is one that Discord holds against nobody.
+pub(super) fn is_shared(headers: &HeaderMap) -> bool {
+    text(headers, SCOPE) == Some("shared")
+}
+
+/// The seconds of the header `Retry-After`; a date, which Discord never sends, is not read.
+pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let secs = text(headers, RETRY_AFTER.as_str())?;
+    wait(secs.trim().parse().ok()?)
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
 }
 
 fn wait(secs: f64) -> Option<Duration> {
@@ -87,7 +109,7 @@ mod tests {
             Scope::Cloudflare,
             90_000,
         );
-        check(&[], "<html>1015</html>", Scope::Cloudflare, 0);
+        check(&[], "<html>1015</html>", Scope::Cloudflare, 60_000);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Connections to Discord: one for each call, never shared between calls.
 
-use std::{error::Error as StdError, sync::Arc, time::Duration};
+use std::{error::Error as StdError, io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -86,7 +86,7 @@ impl Origin {
             None => Either::Left(stream),
             Some((tls, name)) => {
                 let handshake = tls.connect(name.clone(), stream);
-                Either::Right(handshake.await.map_err(|err| Cause::Tls(innermost(&err)))?)
+                Either::Right(handshake.await.map_err(|err| untrusted(&err))?)
             }
         };
         let (sender, connection) = http1::handshake(TokioIo::new(stream))
@@ -153,6 +153,16 @@ impl Way {
                 .map_err(|err| Cause::Proxy(innermost(&err))),
         };
         opened.map(TokioIo::into_inner)
+    }
+}
+
+/// Tells a peer that is not who it should be, or speaks no TLS, from a connection that broke.
+fn untrusted(err: &io::Error) -> Cause {
+    let why = innermost(err);
+    if err.kind() == io::ErrorKind::InvalidData {
+        Cause::Tls(why)
+    } else {
+        Cause::Lost(why)
     }
 }
 
