@@ -384,3 +384,21 @@ fn a_message_that_ended_unknown_is_settled_by_its_nonce() {
     assert_eq!(reused["error"]["code"], 409, "{reused}");
     assert_eq!(sandbox.stats().messages, 1);
 }
+
+#[test]
+fn nothing_is_sent_again_when_discord_may_have_forgotten_its_nonce() {
+    let sandbox = SandboxProcess::start(&[]);
+    let variables = [("DISCORDD_LIMITS__CALL_TIMEOUT", "1h")];
+    let daemon = Daemon::start(&format!("http://{}", sandbox.line.http), &variables);
+    sandbox.fault(&json!({"do": {"drop": "after"}}));
+    sandbox.fault(&json!({"do": limited("user", 600.0)}));
+    let params = json!([sandbox.token(0), sandbox.channel("general"), "hello"]);
+    let error = &daemon.call("discord.sendMessage", &params)["error"];
+    let data = &error["data"];
+    assert_eq!(
+        (&error["code"], &data["delivered"]),
+        (&json!(429), &json!("unknown")),
+        "{error}"
+    );
+    assert!(data["nonce"].is_string(), "{error}");
+}

@@ -21,6 +21,8 @@ use crate::discord::error::{Cause, Delivered, Error, Guarded, Unreadable};
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 /// What a wait must leave of the call's time, so that another attempt makes sense.
 const LEAST_TIME: Duration = Duration::from_millis(250);
+/// How long Discord is trusted to know a nonce: its documentation says "the past few minutes".
+const NONCE_KNOWN: Duration = Duration::from_secs(120);
 
 /// Sends a request, as often as the settings allow and its call has time.
 pub(super) async fn send(
@@ -30,6 +32,7 @@ pub(super) async fn send(
 ) -> Result<Answer, Error> {
     let repeatable = request.method().is_safe() || slot.repeatable();
     let (mut sent, mut earlier) = (0, Delivered::No);
+    let mut latest = slot.deadline;
     loop {
         let outcome = match hop.guard.admit(slot.peer, &slot.token) {
             Ok(permit) => {
@@ -43,9 +46,12 @@ pub(super) async fn send(
             Ok(answer) => return Ok(answer),
             Err(error) => error.after(earlier),
         };
+        if earlier == Delivered::No && error.delivered() != Delivered::No {
+            latest = latest.min(Instant::now() + NONCE_KNOWN);
+        }
         earlier = error.delivered();
         let wait = wait_before_next(&error, sent, repeatable).filter(|_| sent < hop.attempts);
-        let Some(next) = wait.and_then(|wait| moment_after(wait, slot.deadline)) else {
+        let Some(next) = wait.and_then(|wait| moment_after(wait, latest)) else {
             return Err(error);
         };
         tracing::debug!(%error, sent, "waiting to ask discord again");
@@ -91,11 +97,12 @@ fn wait_before_next(error: &Error, sent: usize, repeatable: bool) -> Option<Dura
 }
 
 /// The moment after a wait and a little more, so that not all who wait come back at once; none if
-/// the call's time does not suffice.
-fn moment_after(wait: Duration, deadline: Instant) -> Option<Instant> {
+/// there is no time for it before `latest`.
+fn moment_after(wait: Duration, latest: Instant) -> Option<Instant> {
     let earliest = Instant::now().checked_add(wait)?;
-    let latest = deadline.checked_sub(LEAST_TIME)?;
-    let room = latest.checked_duration_since(earliest)?;
+    let room = latest
+        .checked_sub(LEAST_TIME)?
+        .checked_duration_since(earliest)?;
     let spread = room.min(wait / 4 + Duration::from_millis(50));
     Some(earliest + spread.mul_f64(fraction()))
 }
