@@ -7,6 +7,7 @@ mod completions;
 mod config;
 mod flags;
 mod health;
+mod identities;
 mod man;
 mod openrpc;
 mod output;
@@ -42,6 +43,8 @@ enum Command {
     Call(call::Args),
     /// Ask the running daemon how it is.
     Health(health::Args),
+    /// Show which bot each token is, by a test message of each.
+    Identities(identities::Args),
     /// Show or check the settings.
     #[command(subcommand)]
     Config(config::Command),
@@ -107,6 +110,7 @@ impl Command {
             Self::Completions(args) => completions::run(&args),
             Self::Config(command) => config::run(&command),
             Self::Health(args) => return health::run(&args),
+            Self::Identities(args) => return identities::run(&args),
             Self::Man(args) => man::run(&args),
             Self::Openrpc(args) => openrpc::run(&args),
             #[cfg(feature = "sandbox")]

@@ -17,6 +17,7 @@ mod cli_call;
 mod cli_config;
 mod cli_health;
 mod cli_help;
+mod cli_identities;
 mod doors;
 mod exactly_once;
 mod far_side;
