@@ -79,6 +79,7 @@ struct Facts {
     hint: Option<String>,
     nonce: Option<String>,
     path: Option<String>,
+    retry_after_ms: Option<u64>,
 }
 
 /// An error object of our own, spelled as the daemon spells its.
@@ -160,10 +161,13 @@ fn tell(said: &Said) {
     output::tell(&format!("discordd: {} ({})", said.message, said.code));
     let facts = &said.data;
     let without_token = facts.path.as_deref() == Some("discord_token");
+    let wait = facts.retry_after_ms.map(Duration::from_millis);
+    let wait = wait.map(|wait| humantime::format_duration(wait).to_string());
     let hint = without_token.then(|| format!("set {TOKEN_VARIABLE} to a bot's token"));
     for (name, fact) in [
         ("delivered", &facts.delivered),
         ("nonce", &facts.nonce),
+        ("retry after", &wait),
         ("hint", if hint.is_some() { &hint } else { &facts.hint }),
     ] {
         if let Some(fact) = fact {

@@ -47,6 +47,14 @@ struct Health {
     uptime_seconds: u64,
     in_flight: u64,
     upstream: String,
+    #[serde(default)]
+    guard: Guard,
+}
+
+/// What the daemon's guard says.
+#[derive(Default, Deserialize)]
+struct Guard {
+    status: String,
 }
 
 /// Asks, and prints what came back.
@@ -92,10 +100,16 @@ impl Health {
             version,
             in_flight,
             upstream,
+            guard,
             ..
         } = self;
-        format!(
+        let mut line = format!(
             "{status}, version {version}, up for {up}, calls under way: {in_flight}, upstream: {upstream}"
-        )
+        );
+        if !matches!(guard.status.as_str(), "" | "open") {
+            line.push_str(", guard: ");
+            line.push_str(&guard.status);
+        }
+        line
     }
 }

@@ -7,7 +7,11 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::support::{daemon::Daemon, lines::Lines, sandbox::SandboxProcess};
+use crate::support::{
+    daemon::{Daemon, run},
+    lines::Lines,
+    sandbox::SandboxProcess,
+};
 
 /// One peer's share of the 10,000 refusals that Discord allows an address.
 const SHARE: u64 = 2_000;
@@ -199,6 +203,12 @@ fn cloudflares_ban_is_known_to_every_call_until_it_is_over() {
         assert!((50_000..=60_000).contains(&wait), "{answer}");
         assert_eq!(pair.sandbox.stats().requests, requests);
     }
+    let socket = pair.daemon.socket.to_str().unwrap();
+    let told = run(&["health", "--socket", socket], &[]).stdout;
+    assert!(
+        told.ends_with(b"upstream: 127.0.0.1, guard: banned\n"),
+        "{told:?}"
+    );
     let guard = pair.guard();
     assert_eq!(guard["status"], "banned", "{guard}");
     assert!(
