@@ -25,7 +25,7 @@ use crate::{config::Unusable, listener::InUse};
 
 /// A stateless JSON-RPC 2.0 daemon that says things on Discord: every call brings its own bot token
 /// and gets its own client.
-#[derive(Debug, Parser)]
+#[derive(Parser)]
 #[command(version, args_conflicts_with_subcommands = true)]
 struct Cli {
     #[command(subcommand)]
@@ -34,7 +34,7 @@ struct Cli {
     serve: serve::Args,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Subcommand)]
 enum Command {
     /// Run the daemon; this is also what no command at all does.
     Serve(serve::Args),

@@ -76,7 +76,7 @@ pub enum Error {
 }
 
 /// What every surface tells of an error beside its code and its sentence.
-#[derive(Debug, Default, Serialize)]
+#[derive(Default, Serialize)]
 pub struct Details {
     kind: &'static str,
     retryable: bool,

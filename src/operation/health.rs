@@ -10,12 +10,12 @@ use super::{Call, Effect, Error, Operation};
 /// Tells how the daemon is: whether it takes calls, how many are under way, and where it sends them.
 ///
 /// Asks nothing of Discord and needs no token.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Health {}
 
 /// How the daemon is.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Serialize, JsonSchema)]
 pub(super) struct HealthReply {
     /// Whether calls are taken.
     status: Status,
@@ -34,7 +34,7 @@ pub(super) struct HealthReply {
 }
 
 /// Whether calls are taken.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum Status {
     /// Calls are taken.

@@ -18,7 +18,7 @@ pub use self::rpc::Rpc;
 use crate::discord::{InvalidToken, Token};
 
 /// Who asks, as far as the connection or the request tells.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Caller {
     /// Calls that may be under way on the connection, those of batches counted one by one.
     pub places: Arc<Semaphore>,
