@@ -21,7 +21,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{config::Unusable, listener::InUse};
+use crate::{config::Unusable, listener::InUse, log};
 
 /// A stateless JSON-RPC 2.0 daemon that says things on Discord: every call brings its own bot token
 /// and gets its own client.
@@ -84,6 +84,7 @@ const PERMISSION: u8 = 77;
 /// Runs the command that the process was started with.
 #[must_use]
 pub fn run() -> ExitCode {
+    log::report_panics();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(err) => {
