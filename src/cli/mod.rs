@@ -20,6 +20,7 @@ mod welcome;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
 use crate::{config::Unusable, listener::InUse, log};
 
@@ -84,6 +85,7 @@ const PERMISSION: u8 = 77;
 /// Runs the command that the process was started with.
 #[must_use]
 pub fn run() -> ExitCode {
+    hide_memory();
     log::report_panics();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -115,6 +117,15 @@ impl Command {
             Self::Serve(args) => serve::run(&args),
         };
         done.map(|()| ExitCode::SUCCESS)
+    }
+}
+
+/// Keeps other processes of the same user out of the memory, which holds tokens, and out of the
+/// environment, where one may come from; it also leaves no core dump behind.
+/// See <https://man7.org/linux/man-pages/man2/PR_SET_DUMPABLE.2const.html>.
+fn hide_memory() {
+    if let Err(err) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
+        complain(&anyhow::Error::new(err).context("hide the memory from other processes"));
     }
 }
 

@@ -102,6 +102,7 @@ impl Exit {
             .listen(BACKLOG)
             .context("listen on the exit's port")?;
         let address = listener.local_addr()?;
+        tracing::debug!(port = address.port(), "the exit is open");
         let passages = Arc::new(Passages::default());
         let hop = Arc::new(Hop {
             origin: Origin::new(settings, tracker.clone()).context(config::Unusable)?,
