@@ -11,14 +11,14 @@ use std::{fmt, io, sync::Arc, time::Duration};
 
 use axum::Router;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, BufReader},
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
     sync::Semaphore,
     time::{Instant, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::sniff::{Framing, SNIFFED_BYTES};
+use self::sniff::{Framing, Sniffed};
 pub use self::unix::{InUse, OpenSocket};
 use crate::{
     config::{DoorSettings, Environment, Limits, Place},
@@ -223,11 +223,11 @@ impl Reception {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let mut stream = BufReader::with_capacity(SNIFFED_BYTES, stream);
+        let mut stream = Sniffed::new(stream);
         let sniffed = tokio::select! {
             // What has come already is looked at even when the daemon stops.
             biased;
-            sniffed = timeout(self.first_byte_timeout, sniff::sniff(&mut stream)) => sniffed,
+            sniffed = timeout(self.first_byte_timeout, stream.sniff()) => sniffed,
             () = self.stop.cancelled() => return,
         };
         let Self {
