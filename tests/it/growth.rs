@@ -13,6 +13,7 @@ use crate::support::{
 /// Messages before the first look at the process, and all messages of the test.
 const FIRST: u64 = 2_000;
 const ALL: u64 = 20_000;
+
 /// What may not grow, whatever was sent.
 const BOUNDED: [&str; 4] = [
     "discordd_runtime_tasks",
@@ -20,6 +21,7 @@ const BOUNDED: [&str; 4] = [
     "process_resident_memory_bytes",
     "process_threads",
 ];
+
 #[test]
 fn twenty_thousand_messages_of_as_many_bots_arrive_once_and_leave_nothing() {
     hold(ALL);
