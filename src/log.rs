@@ -1,13 +1,19 @@
-//! Subscribers, and the targets that may never be turned up.
+//! Subscribers, the targets that may never be turned up, and what is told of a panic.
 //!
 //! A filter says what is shown of this crate. Of every other crate nothing below a warning is ever
 //! shown, whatever the filter says: jsonrpsee, rmcp, hyper, h2 and twilight print bodies, headers
-//! and paths at lower levels, and with them tokens and messages.
+//! and paths at lower levels, and with them tokens and messages. Of a panic it tells no text that
+//! was made while the program ran: such a text may hold what was worked on.
 
-use std::io::{self, IsTerminal};
+use std::{
+    any::Any,
+    io::{self, IsTerminal, Write},
+    panic::{self, PanicHookInfo},
+    thread,
+};
 
 use anyhow::Context;
-use tracing::{Level, Subscriber, level_filters::LevelFilter};
+use tracing::{Level, Subscriber, dispatcher, level_filters::LevelFilter};
 use tracing_subscriber::{
     EnvFilter, Layer, filter::Targets, fmt, layer::SubscriberExt, registry::LookupSpan,
     util::SubscriberInitExt,
@@ -35,6 +41,30 @@ pub fn start(settings: &config::Log) -> anyhow::Result<()> {
         .context("start logging")
 }
 
+/// Tells of panics in the log, or before there is one on stderr: where, and not with what.
+pub fn report_panics() {
+    panic::set_hook(Box::new(|info: &PanicHookInfo<'_>| {
+        let at = info.location().map(ToString::to_string).unwrap_or_default();
+        let thread = thread::current();
+        let thread = thread.name().unwrap_or_default();
+        let why = reason(info.payload());
+        if dispatcher::has_been_set() {
+            tracing::error!(at, thread, why, "a panic");
+        } else {
+            // Nobody may read it, and a hook that panics ends the process.
+            let _ = writeln!(io::stderr(), "discordd: a panic at {at}: {why}");
+        }
+    }));
+}
+
+/// What may be told of a panic's reason: words that stand in the source can hold no secret.
+fn reason(payload: &(dyn Any + Send)) -> &'static str {
+    payload
+        .downcast_ref::<&'static str>()
+        .copied()
+        .unwrap_or("(a text that is not shown)")
+}
+
 fn shown_of_others() -> Targets {
     Targets::new().with_default(Level::WARN)
 }
@@ -53,5 +83,24 @@ where
         lines.with_ansi(io::stderr().is_terminal()).boxed()
     } else {
         lines.json().flatten_event(true).boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What would be told of the panic in `job`.
+    fn told(job: fn()) -> &'static str {
+        reason(&*panic::catch_unwind(job).unwrap_err())
+    }
+
+    #[test]
+    fn of_a_panic_only_words_of_the_source_are_told() {
+        let withheld = "(a text that is not shown)";
+        assert_eq!(told(|| panic!("made up")), "made up");
+        assert_eq!(told(|| panic!("it was {}", std::process::id())), withheld);
+        assert_eq!(told(|| assert!("é"[1..].is_empty())), withheld);
+        assert_eq!(told(|| panic::panic_any(7)), withheld);
     }
 }

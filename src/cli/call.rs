@@ -27,7 +27,7 @@ const FAILED: u8 = 1;
 const UNREACHABLE: u8 = 2;
 
 /// Flags of the command.
-#[derive(Debug, clap::Args)]
+#[derive(clap::Args)]
 #[command(after_help = "\
 A value is taken as it stands where the param is a text, such as content; elsewhere it is JSON if it
 parses as such, and else a text. --params - reads from standard input.

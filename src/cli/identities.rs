@@ -29,7 +29,7 @@ const FAILED: u8 = 1;
 const UNREACHABLE: u8 = 2;
 
 /// Flags of the command.
-#[derive(Debug, clap::Args)]
+#[derive(clap::Args)]
 #[command(after_help = "\
 Each token's bot posts a message that names it, in the first text channel that it may post in.
 

@@ -21,12 +21,13 @@ mod welcome;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
-use crate::{config::Unusable, listener::InUse};
+use crate::{config::Unusable, listener::InUse, log};
 
 /// A stateless JSON-RPC 2.0 daemon that says things on Discord: every call brings its own bot token
 /// and gets its own client.
-#[derive(Debug, Parser)]
+#[derive(Parser)]
 #[command(version, args_conflicts_with_subcommands = true)]
 struct Cli {
     #[command(subcommand)]
@@ -35,7 +36,7 @@ struct Cli {
     serve: serve::Args,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Subcommand)]
 enum Command {
     /// Run the daemon; this is also what no command at all does.
     Serve(serve::Args),
@@ -87,6 +88,8 @@ const PERMISSION: u8 = 77;
 /// Runs the command that the process was started with.
 #[must_use]
 pub fn run() -> ExitCode {
+    hide_memory();
+    log::report_panics();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(err) => {
@@ -118,6 +121,15 @@ impl Command {
             Self::Serve(args) => serve::run(&args),
         };
         done.map(|()| ExitCode::SUCCESS)
+    }
+}
+
+/// Keeps other processes of the same user out of the memory, which holds tokens, and out of the
+/// environment, where one may come from; it also leaves no core dump behind.
+/// See <https://man7.org/linux/man-pages/man2/PR_SET_DUMPABLE.2const.html>.
+fn hide_memory() {
+    if let Err(err) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
+        complain(&anyhow::Error::new(err).context("hide the memory from other processes"));
     }
 }
 

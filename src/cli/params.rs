@@ -16,7 +16,6 @@ use crate::operation::{Entry, TABLE};
 const TOKEN: &str = "discord_token";
 
 /// The params of a call.
-#[derive(Debug)]
 pub(super) enum Params {
     /// In the order of the method's own.
     ByPosition(Box<RawValue>),

@@ -27,7 +27,7 @@ const OF_OTHERS: [(&str, &[&str]); 3] = [
 ];
 
 /// The environment of the process, read once.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Environment(BTreeMap<String, String>);
 
 /// Settings from variables, with the names that a message about one of them needs.

@@ -54,7 +54,7 @@ pub enum Error {
         /// Whether an earlier attempt may have done what was asked for.
         delivered: Delivered,
     },
-    /// Discord refused with a status of the 400s other than 429.
+    /// Discord refused with a status of the 400s other than 408 and 429.
     #[error("{}", super::codes::sentence(.said))]
     Refused {
         /// What Discord said with it.
@@ -95,7 +95,7 @@ pub enum Cause {
     Lost(String),
     /// The proxy did not open the way.
     Proxy(String),
-    /// Discord answered with a status of the 500s.
+    /// Discord, or a machine in between, answered 408 or with a status of the 500s.
     Status(u16),
     /// The other end did not prove to be Discord, or TLS failed otherwise.
     Tls(String),
@@ -119,6 +119,8 @@ impl fmt::Display for Cause {
 pub enum Guarded {
     /// Cloudflare asked this machine's address to stay away.
     Banned,
+    /// So much is under way that all of it refused would be too much.
+    Crowded,
     /// The address has nearly as many refusals as Discord allows it.
     Limit,
     /// The peer has as many of them as its share.
@@ -133,6 +135,10 @@ impl fmt::Display for Guarded {
             Self::Banned => {
                 "rate limited by discord (cloudflare): it keeps out this machine's address for a \
                  time, and was not asked"
+            }
+            Self::Crowded => {
+                "so many requests are under way that, were all of them refused, discord would \
+                 keep out this machine's address: it was not asked"
             }
             Self::Limit => {
                 "discord has refused so much that it would soon keep out this machine's address: \

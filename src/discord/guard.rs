@@ -10,8 +10,8 @@
 use std::{
     collections::{HashMap, VecDeque},
     hash::{BuildHasher, RandomState},
-    net::{IpAddr, Ipv6Addr},
-    sync::{Mutex, MutexGuard, PoisonError},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -33,15 +33,16 @@ const LIMIT: usize = 9_000;
 /// How long a token is not tried again after its first refusal. After a further one it is not for
 /// as long as anything is kept: Discord has been known to refuse good ones for a moment.
 const FIRST_PAUSE: Duration = Duration::from_secs(60);
-/// What is waited for when requests under way may use up what is left.
-const MOMENT: Duration = Duration::from_secs(1);
+/// How long to wait when the requests under way may use up what is left.
+const MOMENT: Duration = Duration::from_millis(100);
 
 /// Who asks, as far as shares go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Peer {
     /// This process.
     Own,
-    /// An address at a port; of IPv6 the network of 64 bits, which is one machine's to choose from.
+    /// An address at a port; of IPv6 the network of 64 bits, and of loopback all of it: those are
+    /// one machine's to choose from.
     Tcp(IpAddr),
     /// A user at one of the Unix sockets.
     Unix {
@@ -78,10 +79,11 @@ pub struct GuardState {
 }
 
 /// Leave to send one request.
-pub(super) struct Permit<'a> {
-    guard: &'a Guard,
+pub(super) struct Permit {
+    guard: Arc<Guard>,
     peer: Peer,
     token: u64,
+    since: Instant,
 }
 
 #[derive(Default)]
@@ -112,12 +114,14 @@ impl Peer {
     /// Whoever asks from `address`.
     #[must_use]
     pub fn tcp(address: IpAddr) -> Self {
-        Self::Tcp(match address.to_canonical() {
+        let address = address.to_canonical();
+        Self::Tcp(match address {
+            _ if address.is_loopback() => Ipv4Addr::LOCALHOST.into(),
             IpAddr::V6(v6) => {
                 let network = u128::from(v6) >> 64 << 64;
                 Ipv6Addr::from(network).into()
             }
-            v4 @ IpAddr::V4(_) => v4,
+            IpAddr::V4(_) => address,
         })
     }
 }
@@ -137,19 +141,20 @@ impl Guard {
     /// # Errors
     ///
     /// When it would, or might, be one refusal too many.
-    pub(super) fn admit(&self, peer: Peer, token: &Token) -> Result<Permit<'_>, Error> {
+    pub(super) fn admit(self: &Arc<Self>, peer: Peer, token: &Token) -> Result<Permit, Error> {
         let token = self.key.hash_one(token.expose());
+        let since = Instant::now();
         if self.on {
-            let now = Instant::now();
             let mut state = self.lock();
-            state.forget(now);
-            state.look(now, peer, token, self.share)?;
+            state.forget(since);
+            state.look(since, peer, token, self.share)?;
             state.begin(peer);
         }
         Ok(Permit {
-            guard: self,
+            guard: Arc::clone(self),
             peer,
             token,
+            since,
         })
     }
 
@@ -184,7 +189,7 @@ impl Guard {
     }
 }
 
-impl Permit<'_> {
+impl Permit {
     /// Takes note of what Discord answered; `shared` says that a 429 is not held against anybody.
     pub(super) fn answered(&self, status: StatusCode, shared: bool) {
         if !self.guard.on {
@@ -195,7 +200,7 @@ impl Permit<'_> {
         match status {
             StatusCode::UNAUTHORIZED => {
                 state.count(now, self.peer);
-                state.refused(now, self.token);
+                state.refused(now, self.token, self.since);
             }
             StatusCode::FORBIDDEN => state.count(now, self.peer),
             StatusCode::TOO_MANY_REQUESTS if !shared => state.count(now, self.peer),
@@ -207,7 +212,7 @@ impl Permit<'_> {
     }
 }
 
-impl Drop for Permit<'_> {
+impl Drop for Permit {
     fn drop(&mut self) {
         if self.guard.on {
             self.guard.lock().end(self.peer);
@@ -247,15 +252,19 @@ impl State {
         let left = |at: Instant| (at + WINDOW).saturating_duration_since(now);
         if let Some(account) = self.peers.get(&peer) {
             let (counted, under_way) = (account.counted.len(), account.under_way);
+            if let Some(first) = counted.checked_sub(share) {
+                return refuse(Guarded::Share, left(account.counted[first]));
+            }
             if counted + under_way >= share {
-                let first = counted.checked_sub(share).map(|at| account.counted[at]);
-                return refuse(Guarded::Share, first.map_or(MOMENT, left));
+                return refuse(Guarded::Crowded, MOMENT);
             }
         }
         let counted = self.counted.len();
+        if let Some(first) = counted.checked_sub(LIMIT) {
+            return refuse(Guarded::Limit, left(self.counted[first].0));
+        }
         if counted + self.under_way >= LIMIT {
-            let first = counted.checked_sub(LIMIT).map(|at| self.counted[at].0);
-            return refuse(Guarded::Limit, first.map_or(MOMENT, left));
+            return refuse(Guarded::Crowded, MOMENT);
         }
         Ok(())
     }
@@ -279,11 +288,13 @@ impl State {
         account.counted.push_back(now);
     }
 
-    fn refused(&mut self, now: Instant, token: u64) {
-        let pause = if self.tokens.contains_key(&token) {
-            WINDOW
-        } else {
-            FIRST_PAUSE
+    /// Takes note of a token that was refused when it was asked about `since` then.
+    fn refused(&mut self, now: Instant, token: u64, since: Instant) {
+        let pause = match self.tokens.get(&token) {
+            // Of several requests at once each is refused, and that is no new refusal.
+            Some(before) if since < before.at => before.pause,
+            Some(_) => WINDOW,
+            None => FIRST_PAUSE,
         };
         self.tokens.insert(token, Refusal { at: now, pause });
         self.refusals.push_back((now, token));
@@ -333,7 +344,8 @@ mod tests {
         let now = begun + second * 10;
         assert_eq!(refused(&state, now, ONE, 0), None);
         state.begin(ONE);
-        assert_eq!(refused(&state, now, ONE, 0), Some((Guarded::Share, MOMENT)));
+        let crowded = Some((Guarded::Crowded, MOMENT));
+        assert_eq!(refused(&state, now, ONE, 0), crowded);
         state.count(now, ONE);
         state.end(ONE);
         let wait = Some((Guarded::Share, second * 590));
@@ -362,13 +374,15 @@ mod tests {
     #[test]
     fn a_refused_token_pauses_and_pauses_longer_when_refused_again() {
         let (mut state, now) = (State::default(), Instant::now());
-        state.refused(now, 7);
+        state.refused(now, 7, now);
+        state.refused(now + MOMENT, 7, now);
+        let now = now + MOMENT;
         let wait = Some((Guarded::Token, FIRST_PAUSE));
         assert_eq!(refused(&state, now, ONE, 7), wait);
         assert_eq!(refused(&state, now, ONE, 8), None);
         let again = now + FIRST_PAUSE;
         assert_eq!(refused(&state, again, ONE, 7), None);
-        state.refused(again, 7);
+        state.refused(again, 7, again);
         state.forget(again + FIRST_PAUSE);
         let wait = Some((Guarded::Token, WINDOW.saturating_sub(FIRST_PAUSE)));
         assert_eq!(refused(&state, again + FIRST_PAUSE, ONE, 7), wait);
@@ -382,6 +396,8 @@ mod tests {
         let of = |text: &str| Peer::tcp(text.parse().unwrap());
         assert_eq!(of("192.0.2.1"), of("::ffff:192.0.2.1"));
         assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
+        assert_eq!(of("127.0.0.1"), of("127.9.9.9"));
+        assert_eq!(of("127.0.0.1"), of("::1"));
         assert_eq!(of("2001:db8::1"), of("2001:db8::ffff:1"));
         assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
     }

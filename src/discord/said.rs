@@ -2,8 +2,6 @@
 //!
 //! It trusts nothing in it: the length is bounded, and what looks like a token is taken out.
 
-use std::borrow::Cow;
-
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -36,46 +34,42 @@ struct Body {
 impl Said {
     /// Reads what came with `status`; a body that is not Discord's JSON says nothing.
     pub(super) fn read(status: u16, body: &[u8], token: &Token) -> Self {
-        let body = without(body, token);
-        let body: Body = serde_json::from_slice(&body).unwrap_or_default();
+        let body: Body = serde_json::from_slice(body).unwrap_or_default();
         let mut fields = Vec::new();
         if let Some(Value::Object(tree)) = &body.errors {
-            flatten(tree, &mut String::new(), 0, &mut fields);
+            flatten(tree, token, &mut String::new(), 0, &mut fields);
         }
         Self {
             status,
             code: body.code.as_ref().and_then(Value::as_u64),
-            message: body.message.as_deref().map(presentable),
+            message: body.message.map(|text| presentable(&text, token)),
             fields,
         }
     }
 }
 
-/// Takes a call's own token out of what came back, whatever it looks like.
-fn without<'a>(body: &'a [u8], token: &Token) -> Cow<'a, [u8]> {
-    match std::str::from_utf8(body) {
-        Ok(text) if text.contains(token.expose()) => {
-            Cow::Owned(text.replace(token.expose(), WITHHELD).into_bytes())
-        }
-        Ok(_) | Err(_) => Cow::Borrowed(body),
-    }
-}
-
 /// Walks Discord's tree, whose leaves are arrays named `_errors`.
-fn flatten(tree: &Map<String, Value>, path: &mut String, depth: usize, out: &mut Vec<FieldError>) {
+fn flatten(
+    tree: &Map<String, Value>,
+    token: &Token,
+    path: &mut String,
+    depth: usize,
+    out: &mut Vec<FieldError>,
+) {
     for (name, value) in tree {
         match value {
             Value::Array(errors) if name == "_errors" => {
                 let room = MAX_FIELDS.saturating_sub(out.len());
-                out.extend(errors.iter().take(room).map(|error| leaf(path, error)));
+                let errors = errors.iter().take(room);
+                out.extend(errors.map(|error| leaf(path, error, token)));
             }
             Value::Object(below) if depth < MAX_DEPTH => {
                 let length = path.len();
                 if length > 0 {
                     path.push('.');
                 }
-                path.push_str(&presentable(name));
-                flatten(below, path, depth + 1, out);
+                path.push_str(&presentable(name, token));
+                flatten(below, token, path, depth + 1, out);
                 path.truncate(length);
             }
             Value::Array(_)
@@ -88,10 +82,10 @@ fn flatten(tree: &Map<String, Value>, path: &mut String, depth: usize, out: &mut
     }
 }
 
-fn leaf(path: &str, error: &Value) -> FieldError {
+fn leaf(path: &str, error: &Value, token: &Token) -> FieldError {
     let text = |name: &str| {
         let text = error.get(name).and_then(Value::as_str).unwrap_or_default();
-        presentable(text)
+        presentable(text, token)
     };
     FieldError {
         path: path.to_owned(),
@@ -100,10 +94,12 @@ fn leaf(path: &str, error: &Value) -> FieldError {
     }
 }
 
-/// Shortens a text that came from outside and takes out what looks like a token.
-pub(super) fn presentable(text: &str) -> String {
+/// Shortens a text that came from outside and takes out the call's own token, whatever it looks
+/// like, and what looks like one.
+fn presentable(text: &str, token: &Token) -> String {
+    let text = text.replace(token.expose(), WITHHELD);
     let mut shown = String::new();
-    let mut rest = text;
+    let mut rest = text.as_str();
     while !rest.is_empty() {
         let run = rest.find(|c| !of_a_token(c)).unwrap_or(rest.len());
         let (word, after) = rest.split_at(run);
@@ -142,13 +138,26 @@ mod tests {
     use super::*;
 
     fn read(status: u16, body: &[u8]) -> Said {
-        Said::read(status, body, &Token::parse("short").unwrap())
+        Said::read(status, body, &Token::parse("sh/rt").unwrap())
+    }
+
+    fn presentable(text: &str) -> String {
+        super::presentable(text, &Token::parse("sh/rt").unwrap())
     }
 
     #[test]
-    fn the_calls_own_token_is_withheld_however_it_looks() {
-        let said = read(400, br#"{"code":1,"message":"what is short for?"}"#);
-        assert_eq!(said.message.as_deref(), Some("what is [withheld] for?"));
+    fn the_calls_own_token_is_withheld_however_it_looks_and_is_written() {
+        for written in ["sh/rt", r"sh\/rt", r"\u0073h/rt"] {
+            let body = format!(
+                r#"{{"code":1,"message":"what is {written} for?","errors":{{"{written}":{{"_errors":
+                [{{"code":"{written}","message":"{written}"}}]}}}}}}"#
+            );
+            let said = read(400, body.as_bytes());
+            assert_eq!(said.message.as_deref(), Some("what is [withheld] for?"));
+            let field = &said.fields[0];
+            let shown = [&field.path, &field.code, &field.message];
+            assert_eq!(shown, ["[withheld]"; 3]);
+        }
     }
 
     #[test]

@@ -8,7 +8,6 @@ use bytes::{Buf, Bytes, BytesMut};
 use super::{Broken, End, Found, Framing, MAX_DEPTH};
 
 /// Finds JSON texts in a stream of bytes, however the reads fall.
-#[derive(Debug)]
 pub struct JsonTexts {
     /// What was received and is not yet part of a text that was handed out.
     received: BytesMut,

@@ -43,7 +43,8 @@ pub enum End {
 }
 
 /// What is found in a stream of bytes.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
+#[cfg_attr(test, derive(Debug))]
 pub enum Found {
     /// Bytes that are no text.
     Broken(Broken),

@@ -21,7 +21,6 @@ use super::{End, Found, Framing};
 const MAX_CONTROL_BYTES: u64 = 125;
 
 /// Finds messages in what a client sends.
-#[derive(Debug)]
 pub struct Messages {
     received: BytesMut,
     /// The fragments of a message that has begun and not ended.

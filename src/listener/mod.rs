@@ -12,7 +12,6 @@ use std::{fmt, io, sync::Arc, time::Duration};
 
 use axum::Router;
 use tokio::{
-    io::BufReader,
     net::{TcpListener, UnixListener},
     sync::Semaphore,
     time::{Instant, timeout},
@@ -22,7 +21,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub use self::unix::{InUse, OpenSocket};
 use self::{
     line::{Line, Stream},
-    sniff::{Framing, SNIFFED_BYTES},
+    sniff::{Framing, Sniffed},
 };
 use crate::{
     config::{DoorSettings, Environment, Limits, Place},
@@ -228,11 +227,11 @@ impl Reception {
 
     /// Looks at the first byte and gives the connection to the surface that it is for.
     async fn serve_connection(self, line: Line, visitor: Visitor) {
-        let mut stream = BufReader::with_capacity(SNIFFED_BYTES, line);
+        let mut stream = Sniffed::new(line);
         let sniffed = tokio::select! {
             // What has come already is looked at even when the daemon stops.
             biased;
-            sniffed = timeout(self.first_byte_timeout, sniff::sniff(&mut stream)) => sniffed,
+            sniffed = timeout(self.first_byte_timeout, stream.sniff()) => sniffed,
             () = self.stop.cancelled() => return,
         };
         let Self {

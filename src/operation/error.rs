@@ -4,11 +4,14 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::discord::{self, Delivered, FieldError, Guarded, InvalidToken, Scope};
+use crate::discord::{self, Delivered, FieldError, Guarded, InvalidToken, Scope, Unreadable};
 
 /// Why a call failed: one variant for each thing that a caller can do differently.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// The caller is gone, and the call only read.
+    #[error("the caller is gone: this call was given up")]
+    Abandoned,
     /// As many calls are under way as the settings allow.
     #[error("the daemon has {calls} calls under way, as many as it is set to take")]
     Busy {
@@ -78,7 +81,7 @@ pub enum Error {
 }
 
 /// What every surface tells of an error beside its code and its sentence.
-#[derive(Debug, Default, Serialize)]
+#[derive(Default, Serialize)]
 pub struct Details {
     kind: &'static str,
     retryable: bool,
@@ -144,6 +147,7 @@ impl Error {
             ..Details::default()
         };
         match self {
+            Self::Abandoned => details.retryable = true,
             Self::Full { .. } => {
                 details.retryable = true;
                 details.hint = Some("send it in a batch of its own");
@@ -183,7 +187,9 @@ impl Error {
 
     fn kind(&self) -> &'static str {
         match self {
-            Self::Busy { .. } | Self::Full { .. } | Self::Stopping => "unavailable",
+            Self::Abandoned | Self::Busy { .. } | Self::Full { .. } | Self::Stopping => {
+                "unavailable"
+            }
             Self::Discord { error, .. } => kind_of(error),
             Self::Internal { .. } => "internal",
             Self::InvalidToken(_)
@@ -199,7 +205,7 @@ impl Error {
     #[must_use]
     pub fn status(&self) -> Option<u16> {
         match self {
-            Self::Busy { .. } | Self::Full { .. } | Self::Stopping => Some(503),
+            Self::Abandoned | Self::Busy { .. } | Self::Full { .. } | Self::Stopping => Some(503),
             Self::Discord { error, .. } => status_of(error),
             Self::Internal { .. }
             | Self::InvalidToken(_)
@@ -271,10 +277,14 @@ impl Details {
             self.discord_message.clone_from(&said.message);
             self.errors.clone_from(&said.fields);
             self.missing_permission = said.missing_permission();
-            self.hint = self.hint.or_else(|| said.hint());
+            // What to do about the refusal comes first: until then a repeat is refused too.
+            self.hint = said.hint().or(self.hint);
         }
         match error {
-            discord::Error::BadAnswer { status, .. } => self.http_status = Some(*status),
+            discord::Error::BadAnswer { why, status, .. } => {
+                self.http_status = Some(*status);
+                self.retryable = *why == Unreadable::Cut;
+            }
             discord::Error::Build | discord::Error::Refused { .. } => {}
             discord::Error::Guarded {
                 why, retry_after, ..
@@ -286,14 +296,13 @@ impl Details {
                 self.scope = Some(*scope);
                 self.retry_after_ms = retry_after.map(millis);
             }
-            discord::Error::TimedOut { .. } => {
-                self.retryable = error.delivered() != Delivered::Yes;
-            }
+            discord::Error::TimedOut { .. } => self.retryable = true,
             discord::Error::Unavailable { retry_after, .. } => {
-                self.retryable = error.delivered() != Delivered::Yes;
+                self.retryable = true;
                 self.retry_after_ms = retry_after.map(millis);
             }
         }
+        self.retryable &= error.delivered() != Delivered::Yes;
     }
 
     fn tell_guarded(&mut self, why: Guarded, retry_after: Duration) {
@@ -301,11 +310,11 @@ impl Details {
         self.retry_after_ms = Some(millis(retry_after));
         self.scope = match why {
             Guarded::Banned => Some(Scope::Cloudflare),
-            Guarded::Limit | Guarded::Share => Some(Scope::Guard),
+            Guarded::Crowded | Guarded::Limit | Guarded::Share => Some(Scope::Guard),
             Guarded::Token => None,
         };
         self.hint = self.hint.or(match why {
-            Guarded::Banned | Guarded::Limit => None,
+            Guarded::Banned | Guarded::Crowded | Guarded::Limit => None,
             Guarded::Share => Some("stop what Discord answers with 401, 403 or 429: those count"),
             Guarded::Token => Some("take the bot's current token from the developer portal"),
         });

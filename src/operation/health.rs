@@ -11,12 +11,12 @@ use crate::discord::GuardState;
 /// Tells how the daemon is: whether it takes calls, how many are under way, and where it sends them.
 ///
 /// Asks nothing of Discord and needs no token.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Health {}
 
 /// How the daemon is.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Serialize, JsonSchema)]
 pub(super) struct HealthReply {
     /// Whether calls are taken.
     status: Status,
@@ -38,7 +38,7 @@ pub(super) struct HealthReply {
 
 /// What Discord refused this machine's address in the last ten minutes: at 10,000 answers of 401, 403
 /// or 429 it would be kept out.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Serialize, JsonSchema)]
 struct GuardReply {
     /// What callers are told.
     status: GuardStatus,
@@ -56,7 +56,7 @@ struct GuardReply {
 }
 
 /// What callers are told.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum GuardStatus {
     /// Cloudflare keeps out this machine's address: no call is sent.
@@ -72,7 +72,7 @@ enum GuardStatus {
 }
 
 /// Whether calls are taken.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum Status {
     /// Calls are taken.

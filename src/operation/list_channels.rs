@@ -28,7 +28,7 @@ const AT_ONCE: usize = 5;
 /// It lists what Discord lists, and does not compute permissions: a channel may be listed that the
 /// bot may not post in. A guild that cannot be read does not spoil the rest: it stands in errors.
 /// See <https://discord.com/developers/docs/resources/guild#get-guild-channels>.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListChannels {
     /// Guild to list, a snowflake in decimal; by default all the bot's guilds.
@@ -40,7 +40,7 @@ pub(super) struct ListChannels {
 }
 
 /// The channels found.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Serialize, JsonSchema)]
 pub(super) struct Listing {
     /// Name of the bot.
     bot_info: String,
@@ -57,7 +57,7 @@ pub(super) struct Listing {
 }
 
 /// A channel.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Serialize, JsonSchema)]
 struct Listed {
     /// The channel.
     #[schemars(with = "String")]
@@ -86,7 +86,7 @@ struct Listed {
 }
 
 /// A guild that could not be read.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Serialize, JsonSchema)]
 struct Unread {
     /// The guild.
     #[schemars(with = "String")]

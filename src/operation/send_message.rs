@@ -30,7 +30,7 @@ const MAX_COMPONENTS: usize = 40;
 /// Takes every field of Discord's own request; one of content, embeds, components, poll,
 /// sticker_ids or a forwarded message is needed.
 /// See <https://discord.com/developers/docs/resources/message#create-message>.
-#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(
     clippy::doc_markdown,
@@ -86,7 +86,7 @@ pub(super) struct SendMessage {
 }
 
 /// The message that was posted.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Serialize, JsonSchema)]
 pub(super) struct Sent {
     /// Always true: anything else is an error.
     success: bool,

@@ -27,7 +27,7 @@ const MAX_GUILDS: u16 = 10;
 /// Without a channel it takes the bot's guilds by id, at most ten, and in them the first text
 /// channel, as Discord shows them, that the bot may view and post in by its roles and the channel's
 /// overwrites.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct TestMessage {
     /// Guild to look in, a snowflake in decimal; by default the bot's guilds.
@@ -47,7 +47,7 @@ pub(super) struct TestMessage {
 }
 
 /// Which bot the token is, and where its message went.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Serialize, JsonSchema)]
 pub(super) struct Tested {
     /// Always true: anything else is an error.
     success: bool,

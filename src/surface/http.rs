@@ -75,13 +75,7 @@ pub fn router(rpc: Arc<Rpc>, stop: CancellationToken) -> Router {
         .with_state(Site { rpc, stop })
 }
 
-/// The other end of a connection is gone, and nobody would read the answer.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("the peer is gone")]
-struct PeerGone;
-
-/// Serves one connection until the peer is done or gone, or `stop` is cancelled and its call is
-/// answered.
+/// Serves one connection until the peer is done, or `stop` is cancelled and its call is answered.
 pub async fn serve<S>(
     stream: S,
     visitor: Visitor,
@@ -98,15 +92,9 @@ pub async fn serve<S>(
     let under_way = Arc::new(());
     let service = service_fn(|mut request: HyperRequest<Incoming>| {
         let (router, under_way) = (router.clone(), Arc::clone(&under_way));
-        let gone = visitor.gone.clone();
         request.extensions_mut().insert(visitor.clone());
         async move {
-            let answer = tokio::select! {
-                biased;
-                Ok(answer) = router.oneshot(request) => Ok(answer),
-                // What changes something goes on without us.
-                () = gone.wait() => Err(PeerGone),
-            };
+            let answer = router.oneshot(request).await;
             drop(under_way);
             answer
         }

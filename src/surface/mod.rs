@@ -56,15 +56,13 @@ impl Gone {
         Self(Arc::new(probe))
     }
 
-    /// Looks.
-    fn now(&self) -> bool {
-        (self.0)()
-    }
-
     /// Waits until the other end is gone.
     async fn wait(&self) {
-        while !self.now() {
+        loop {
             sleep(LOOK).await;
+            if (self.0)() {
+                return;
+            }
         }
     }
 }

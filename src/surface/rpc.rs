@@ -77,7 +77,8 @@ impl Rpc {
                     async move {
                         let outcome = async {
                             let job = shared.begin(entry, &positions, &params, &extensions)?;
-                            Arc::clone(&shared).finish(entry, job).await
+                            let finished = Arc::clone(&shared).finish(entry, job);
+                            unless_nobody_waits(entry, finished, extensions.get()).await
                         };
                         payload(unless_it_panics(outcome, Delivered::No).await)
                     }
@@ -202,6 +203,22 @@ fn positions(entry: &Entry) -> Vec<&'static str> {
         .collect()
 }
 
+/// Gives up a call that only reads when its caller is gone; what changes something goes on.
+async fn unless_nobody_waits(
+    entry: &Entry,
+    call: impl Future<Output = Result<Box<RawValue>, Error>>,
+    caller: Option<&Caller>,
+) -> Result<Box<RawValue>, Error> {
+    match caller {
+        Some(caller) if entry.effect == Effect::Reads => tokio::select! {
+            biased;
+            outcome = call => outcome,
+            () = caller.visitor.gone.wait() => Err(Error::Abandoned),
+        },
+        Some(_) | None => call.await,
+    }
+}
+
 /// A panic costs one call.
 async fn unless_it_panics(
     job: impl Future<Output = Result<Box<RawValue>, Error>>,
@@ -236,7 +253,8 @@ fn code(error: &Error) -> i32 {
         ) => INVALID_PARAMS_CODE,
         (
             None,
-            Error::Busy { .. }
+            Error::Abandoned
+            | Error::Busy { .. }
             | Error::Discord { .. }
             | Error::Full { .. }
             | Error::Internal { .. }

@@ -13,7 +13,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Caller, LOOK, Rpc, document::parse_error};
+use super::{Caller, Rpc, document::parse_error};
 use crate::frame::{End, Found, Framing};
 
 /// Texts in a row that are no calls after which a connection is closed.
@@ -39,9 +39,10 @@ struct Connection<S, F> {
     unsent: BytesMut,
     input: Input,
     stopping: bool,
+    /// Whether the peer is gone: what it sent is carried out, and nothing is written.
+    deserted: bool,
     broken_in_a_row: u32,
     last_progress: Instant,
-    last_look: Instant,
     text_began: Option<Instant>,
 }
 
@@ -79,9 +80,9 @@ pub async fn serve<S, F>(
         unsent: BytesMut::new(),
         input: Input::Open,
         stopping: false,
+        deserted: false,
         broken_in_a_row: 0,
         last_progress: Instant::now(),
-        last_look: Instant::now(),
         text_began: None,
     };
     if let Err(err) = connection.run(&stop).await {
@@ -117,16 +118,12 @@ impl<S: AsyncRead + AsyncWrite, F: Framing> Connection<S, F> {
                 }
                 Some(answer) = self.under_way.next() => self.queue_with_others(answer),
                 written = self.writer.write(&self.unsent), if !self.unsent.is_empty() => {
-                    self.written(written?);
+                    self.written(written);
                 }
                 read = self.reader.read_buf(self.framing.buffer()), if may_read => {
-                    self.received(read?);
+                    self.received(read);
                 }
                 () = alarm.as_mut() => {
-                    if self.is_peer_gone() {
-                        // What changes something goes on without us.
-                        return Ok(());
-                    }
                     if self.is_idle_too_long() {
                         self.unsent.clear();
                         return self.say_goodbye().await;
@@ -180,6 +177,7 @@ impl<S: AsyncRead + AsyncWrite, F: Framing> Connection<S, F> {
                 self.count_broken();
                 self.queue(Some(parse_error(&broken.to_string())));
             }
+            Found::Reply(_) if self.deserted => {}
             Found::Reply(bytes) => self.unsent.extend_from_slice(&bytes),
             Found::End => self.input = Input::Done,
         }
@@ -199,8 +197,9 @@ impl<S: AsyncRead + AsyncWrite, F: Framing> Connection<S, F> {
     }
 
     /// Takes note of a read; a connection that fills its room is given more.
-    fn received(&mut self, bytes: usize) {
+    fn received(&mut self, read: io::Result<usize>) {
         self.last_progress = Instant::now();
+        let bytes = read.unwrap_or_else(|err| self.desert(&err));
         if bytes == 0 {
             self.input = Input::Ended;
         } else if bytes >= self.read_bytes {
@@ -216,8 +215,8 @@ impl<S: AsyncRead + AsyncWrite, F: Framing> Connection<S, F> {
             self.framing.buffer().reserve(MAX_READ_BYTES);
             let read = self.reader.read_buf(self.framing.buffer());
             match read.now_or_never() {
-                Some(Ok(bytes)) => self.received(bytes),
-                Some(Err(_)) | None => return,
+                Some(read) => self.received(read),
+                None => return,
             }
             self.begin_calls();
         }
@@ -233,13 +232,23 @@ impl<S: AsyncRead + AsyncWrite, F: Framing> Connection<S, F> {
     }
 
     fn queue(&mut self, answer: Option<String>) {
-        if let Some(answer) = answer {
+        if let Some(answer) = answer.filter(|_| !self.deserted) {
             self.framing.put(&answer, &mut self.unsent);
         }
     }
 
-    fn written(&mut self, bytes: usize) {
+    /// Takes note that nobody is there any more, and nothing more goes either way. What was received
+    /// before is still carried out.
+    fn desert(&mut self, err: &io::Error) -> usize {
+        tracing::debug!(%err, "a peer is gone");
+        self.deserted = true;
+        self.unsent = BytesMut::new();
+        0
+    }
+
+    fn written(&mut self, written: io::Result<usize>) {
         self.last_progress = Instant::now();
+        let bytes = written.unwrap_or_else(|err| self.desert(&err));
         self.unsent.advance(bytes);
         if self.unsent.is_empty() {
             // An idle connection keeps no buffer.
@@ -259,14 +268,7 @@ impl<S: AsyncRead + AsyncWrite, F: Framing> Connection<S, F> {
         let limits = &self.rpc.shared.limits;
         let idle = self.last_progress + limits.idle_timeout;
         let text = self.text_began.map(|began| began + limits.body_timeout);
-        let look = (!self.under_way.is_empty()).then(|| self.last_look + LOOK);
-        text.into_iter().chain(look).fold(idle, Instant::min)
-    }
-
-    /// Looks whether somebody waits for the calls under way.
-    fn is_peer_gone(&mut self) -> bool {
-        self.last_look = Instant::now();
-        !self.under_way.is_empty() && self.caller.visitor.gone.now()
+        text.map_or(idle, |text| text.min(idle))
     }
 
     /// Looks at the clock. A text that does not end is given up; a silent connection is too, but
@@ -293,6 +295,9 @@ impl<S: AsyncRead + AsyncWrite, F: Framing> Connection<S, F> {
     }
 
     async fn say_goodbye(&mut self) -> io::Result<()> {
+        if self.deserted {
+            return Ok(());
+        }
         let end = if self.input == Input::Open {
             End::OfDaemon
         } else {

@@ -68,15 +68,11 @@ fn per_connection(said: &str, answered: &str) -> u64 {
     let before = daemon.resident_kib();
     connections.extend((0..CONNECTIONS).map(|_| open()));
     // Those behind are accepted once the last one is answered, or counted among the descriptors.
-    while descriptors(&daemon) <= CONNECTIONS {
+    let mut http = daemon.http();
+    let all = f64::from(u32::try_from(CONNECTIONS).unwrap());
+    while http.figures()["process_open_fds"] <= all {
         std::thread::yield_now();
     }
     let after = daemon.resident_kib();
     (after - before) * 1024 / CONNECTIONS as u64
-}
-
-fn descriptors(daemon: &Daemon) -> usize {
-    std::fs::read_dir(format!("/proc/{}/fd", daemon.pid()))
-        .unwrap()
-        .count()
 }

@@ -26,6 +26,8 @@ struct Row {
     messages: u64,
     /// The least time between two requests, in milliseconds.
     wait_ms: u64,
+    /// What the call may take, if that is less than its time.
+    at_once: bool,
 }
 
 impl Row {
@@ -39,6 +41,7 @@ impl Row {
             requests: 2,
             messages: 1,
             wait_ms: 0,
+            at_once: false,
         }
     }
 
@@ -77,10 +80,8 @@ impl Row {
         let answer = daemon.call("discord.sendMessage", &params);
         let took = begun.elapsed();
         let about = format!("{:?}: {answer}", self.faults);
-        assert!(
-            took < Duration::from_millis(self.timeout_ms) + SLACK,
-            "{about}"
-        );
+        let timeout = Duration::from_millis(if self.at_once { 0 } else { self.timeout_ms });
+        assert!(took < timeout + SLACK, "{about}");
         for (name, expected) in self.error.as_object().unwrap() {
             let error = &answer["error"];
             let found = if name == "code" {
@@ -225,11 +226,11 @@ fn a_wait_that_does_not_fit_is_told_at_once() {
         json!({"code": 429, "kind": "rate_limited", "delivered": "no",
         "retryable": true, "scope": scope, "retry_after_ms": wait_ms})
     };
-    // By the bound of every row: a call that sat it out would take longer.
     let row = |fault, error| Row {
-        timeout_ms: 500,
+        at_once: true,
         ..Row::failed(fault, error)
     };
+    let for_ages = json!({"message": "limited", "retry_after": 1e18});
     check(&[
         row(limited("user", 60.0), told("user", 60_000)),
         row(limited("shared", 60.0), told("shared", 60_000)),
@@ -243,6 +244,15 @@ fn a_wait_that_does_not_fit_is_told_at_once() {
         row(
             json!({"status": 503, "headers": {"retry-after": "60"}}),
             json!({"code": 503, "delivered": "unknown", "retry_after_ms": 60_000}),
+        ),
+        row(
+            json!({"status": 429, "body": for_ages}),
+            told("user", 7 * 86_400_000),
+        ),
+        // What the head says is enough, when no more comes.
+        row(
+            json!({"cloudflare": {"retry_after": 60}, "hang": "body"}),
+            told("cloudflare", 60_000),
         ),
     ]);
 }
@@ -270,6 +280,11 @@ fn what_an_earlier_attempt_may_have_done_is_not_forgotten() {
         ),
         row(
             json!({"cut": 10}),
+            limited("user", 60.0),
+            json!({"code": 429, "delivered": "yes", "retryable": false}),
+        ),
+        row(
+            json!({"cut": 10}),
             json!({"status": 401}),
             json!({"code": 401, "kind": "invalid_token", "delivered": "yes"}),
         ),
@@ -289,6 +304,7 @@ fn what_a_repeat_does_not_help_is_not_repeated() {
     let no = |code: u16, kind: &str| json!({"code": code, "kind": kind, "delivered": "no", "retryable": false});
     let timed_out =
         |delivered: &str| json!({"code": 504, "kind": "timed_out", "delivered": delivered});
+    let unknown = |status: u16| json!({"code": 503, "delivered": "unknown", "http_status": status});
     let bad = json!({"code": 502, "kind": "bad_answer", "delivered": "yes", "retryable": false});
     let fields = json!({"code": 50035, "message": "Invalid Form Body", "errors":
         {"embeds": {"0": {"title": {"_errors": [{"code": "BASE_TYPE_MAX_LENGTH", "message": "Too long"}]}}}}});
@@ -328,11 +344,15 @@ fn what_a_repeat_does_not_help_is_not_repeated() {
         },
         Row {
             timeout_ms: 400,
-            ..Row::failed(json!({"status": 500, "hang": "body"}), timed_out("unknown"))
+            ..Row::failed(json!({"status": 500, "hang": "body"}), unknown(500))
         },
         Row {
             timeout_ms: 400,
-            ..Row::failed(json!({"status": 403, "hang": "body"}), timed_out("no"))
+            ..Row::failed(json!({"status": 408, "hang": "body"}), unknown(408))
+        },
+        Row {
+            timeout_ms: 400,
+            ..Row::failed(json!({"status": 403, "hang": "body"}), no(403, "forbidden"))
         },
     ]);
 }
@@ -352,6 +372,25 @@ fn reads_are_asked_for_again() {
         let answer = daemon.call("discord.listChannels", &params);
         assert_eq!(answer["result"]["count"], 3, "{fault}: {answer}");
     }
+}
+
+#[test]
+fn a_limit_of_all_a_bots_requests_bounds_the_whole_call() {
+    let sandbox = SandboxProcess::start(&[]);
+    let daemon = Daemon::start(&format!("http://{}", sandbox.line.http), &[]);
+    let limit = json!({"match": {"path": "/guilds/"}, "times": 0, "do": limited("global", 0.5)});
+    sandbox.fault(&limit);
+    let token = &sandbox.bot("drifter").token;
+    let answer = daemon.call("discord.listChannels", &json!({"discord_token": token}));
+    let errors = answer["result"]["errors"].as_array().unwrap();
+    assert!(
+        errors.len() > 200 && errors.iter().all(|error| error["code"] == 429),
+        "{answer}"
+    );
+    // Of all its guilds some are asked about at once.
+    let under_way = 5;
+    let requests = sandbox.stats().requests;
+    assert!(requests <= 3 + ATTEMPTS * under_way, "{requests}");
 }
 
 #[test]

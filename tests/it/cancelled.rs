@@ -9,17 +9,14 @@ use std::{
         Mutex,
         mpsc::{self, Receiver},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rustix::net::sockopt::set_socket_linger;
 use serde_json::{Value, json};
 
-use crate::growth::{figures, settle};
 use crate::support::{
-    daemon::Daemon,
-    sandbox::SandboxProcess,
-    upstream::{Upstream, http},
+    daemon::Daemon, lines::Lines, many::settle, sandbox::SandboxProcess, upstream::Upstream,
     websocket::Socket,
 };
 
@@ -77,9 +74,10 @@ fn read_call(guild: u64) -> Value {
         "params": {"discord_token": "made-up", "guild_id": guild}})
 }
 
-fn send_call() -> Value {
+fn send_call(sandbox: &SandboxProcess) -> Value {
     json!({"jsonrpc": "2.0", "id": 2, "method": "discord.sendMessage",
-        "params": {"discord_token": "made-up", "channel_id": "5", "content": "hello"}})
+        "params": {"discord_token": sandbox.token(0), "channel_id": sandbox.channel("general"),
+            "content": "hello"}})
 }
 
 fn as_http(call: &Value) -> String {
@@ -125,7 +123,7 @@ fn calls_that_end_early_leave_nothing() {
     let sandbox = SandboxProcess::start(&[]);
     let daemon = Daemon::start(&format!("http://{}", sandbox.line.http), &[]);
     let token = sandbox.token(0);
-    let idle = figures(&daemon);
+    let idle = daemon.http().figures();
     for hang in ["head", "body"] {
         sandbox.own("DELETE", "/faults", "");
         sandbox.fault(&json!({"times": 0, "do": {"hang": hang}}));
@@ -159,52 +157,83 @@ fn calls_that_end_early_leave_nothing() {
     assert!(settled(&after), "{idle:?} became {after:?}");
 }
 
+/// Waits until the sandbox has so many messages; more would be wrong too.
+fn assert_posted(sandbox: &SandboxProcess, messages: u64) {
+    let begun = Instant::now();
+    while sandbox.stats().messages < messages {
+        assert!(begun.elapsed() < SOON, "{:?}", sandbox.stats());
+    }
+    assert_eq!(sandbox.stats().messages, messages);
+}
+
 #[test]
 fn a_message_is_sent_to_its_end_although_its_caller_is_gone() {
-    let (answered, answer) = mpsc::channel();
-    let answered = Mutex::new(answered);
-    let (go, gone) = mpsc::channel();
-    let (gone, go) = (Mutex::new(gone), Mutex::new(go));
-    let upstream = Upstream::start(move |request, stream| {
-        if request.starts_with("POST") {
-            // Only now is it known that the daemon has seen that its caller is gone.
-            gone.lock().unwrap().recv_timeout(SOON).unwrap();
-            let body = r#"{"id":"1","channel_id":"5","content":"hello","timestamp":"t",
-                "author":{"id":"2","username":"scout"}}"#;
-            stream
-                .write_all(http("200 OK", "", body).as_bytes())
-                .unwrap();
-            let read_on = stream.read(&mut [0]).unwrap();
-            answered.lock().unwrap().send(read_on).unwrap();
-        } else {
-            let _ = stream.read(&mut [0]);
-            // Several reads are given up at once.
-            let _ = go.lock().unwrap().send(());
-        }
-    });
-    let daemon = Daemon::start(&upstream.base_url(), &[]);
+    let sandbox = SandboxProcess::start(&[]);
+    let daemon = Daemon::start(&format!("http://{}", sandbox.line.http), &[]);
+    // Longer than the daemon goes without looking whether somebody waits.
+    sandbox.fault(&json!({"times": 0, "do": {"delay_ms": 2000}}));
+    let call = send_call(&sandbox);
+    for bytes in [call.to_string(), as_http(&call)] {
+        let mut unix = UnixStream::connect(&daemon.socket).unwrap();
+        unix.write_all(bytes.as_bytes()).unwrap();
+        let mut tcp = TcpStream::connect(daemon.tcp).unwrap();
+        tcp.write_all(bytes.as_bytes()).unwrap();
+    }
+    let mut socket = Socket::connect(&daemon);
+    socket.send(&call.to_string());
+    drop(socket);
+    assert_posted(&sandbox, 5);
+}
+
+#[test]
+fn all_that_a_caller_sent_before_it_went_is_carried_out() {
+    let sandbox = SandboxProcess::start(&[]);
+    let daemon = Daemon::start(&format!("http://{}", sandbox.line.http), &[]);
+    let call = send_call(&sandbox);
+    let mut notification = call.clone();
+    notification.as_object_mut().unwrap().remove("id");
+    // More than are begun at once.
     let mut unix = UnixStream::connect(&daemon.socket).unwrap();
-    let both = format!("{}\n{}\n", read_call(1), send_call());
-    unix.write_all(both.as_bytes()).unwrap();
-    while upstream.requests() < 4 {
-        std::thread::yield_now();
+    for _ in 0..100 {
+        writeln!(unix, "{call}").unwrap();
+        writeln!(unix, "{notification}").unwrap();
     }
     drop(unix);
-    assert_eq!(
-        answer.recv_timeout(SOON).unwrap(),
-        0,
-        "the daemon read the answer and closed"
-    );
+    assert_posted(&sandbox, 200);
+    let mut unix = UnixStream::connect(&daemon.socket).unwrap();
+    // Longer than one read.
+    let long =
+        as_http(&notification).replace("hello\"", &format!("hello\"{}", " ".repeat(100_000)));
+    let length = notification.to_string().len();
+    let long = long.replace(&length.to_string(), &(length + 100_000).to_string());
+    unix.write_all(long.as_bytes()).unwrap();
+    drop(unix);
+    assert_posted(&sandbox, 201);
 }
 
 #[test]
 fn what_ended_its_input_is_still_answered() {
     let sandbox = SandboxProcess::start(&[]);
     let daemon = Daemon::start(&format!("http://{}", sandbox.line.http), &[]);
-    // Longer than the daemon goes without looking whether somebody waits.
-    sandbox.fault(&json!({"do": {"delay_ms": 2500}}));
+    sandbox.fault(&json!({"times": 0, "do": {"delay_ms": 2000}}));
     let mut call = read_call(1);
     call["params"] = json!({"discord_token": sandbox.token(0)});
-    let answers = daemon.lines().exchange(call.to_string().as_bytes());
-    assert_eq!(answers[0]["result"]["count"], 3, "{answers:?}");
+    std::thread::scope(|scope| {
+        for lines in [daemon.lines(), Lines::tcp(daemon.tcp)] {
+            let raw = call.to_string();
+            scope.spawn(move || {
+                let answers = lines.exchange(raw.as_bytes());
+                assert_eq!(answers[0]["result"]["count"], 3, "{answers:?}");
+            });
+        }
+        for mut lines in [daemon.lines(), Lines::tcp(daemon.tcp)] {
+            let http = as_http(&call);
+            scope.spawn(move || {
+                lines.send(http.as_bytes());
+                lines.end();
+                let answer = lines.rest_of_text();
+                assert!(answer.contains(r#""count":3"#), "{answer}");
+            });
+        }
+    });
 }

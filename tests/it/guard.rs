@@ -3,6 +3,7 @@
 use std::{
     sync::atomic::{AtomicBool, Ordering},
     thread,
+    time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
@@ -172,6 +173,56 @@ fn one_dead_token_is_asked_about_once() {
     let wait = data["retry_after_ms"].as_u64().unwrap();
     assert!((1..=600_000).contains(&wait), "{data}");
     assert_eq!(pair.guard()["counted"], 1);
+}
+
+#[test]
+fn a_refusal_that_comes_when_nobody_waits_for_it_is_counted() {
+    let pair = Pair::start(&[]);
+    let late = json!({"times": 0, "do": {"delay_ms": 500, "status": 401}});
+    pair.sandbox.fault(&late);
+    let mut lines = pair.daemon.lines();
+    for number in 0..20 {
+        let params = json!({"discord_token": dead_token(number), "channel_id": 1, "content": "hello",
+            "timeout_ms": 150});
+        let call = json!({"jsonrpc": "2.0", "id": number, "method": "discord.sendMessage",
+            "params": params});
+        lines.send(call.to_string().as_bytes());
+    }
+    for _ in 0..20 {
+        assert_eq!(lines.read()["error"]["code"], 504);
+    }
+    let counted = |pair: &Pair| pair.guard()["counted"].as_u64().unwrap();
+    let begun = Instant::now();
+    while counted(&pair) < 20 {
+        assert!(
+            begun.elapsed() < Duration::from_secs(20),
+            "{}",
+            counted(&pair)
+        );
+    }
+}
+
+#[test]
+fn many_healthy_calls_at_once_wait_for_each_other_and_are_not_refused() {
+    // A share of 100, which as many calls under way could use up.
+    let pair = Pair::start(&[("DISCORDD_DISCORD__GUARD_SHARE", "1")]);
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let mut lines = pair.daemon.lines();
+                for id in 0..60 {
+                    let call = json!({"jsonrpc": "2.0", "id": id, "method": "discord.sendMessage",
+                        "params": pair.good()});
+                    lines.send(call.to_string().as_bytes());
+                }
+                for _ in 0..60 {
+                    let answer = lines.read();
+                    assert_eq!(answer["result"]["success"], true, "{answer}");
+                }
+            });
+        }
+    });
+    assert_eq!(pair.sandbox.stats().messages, 240);
 }
 
 #[test]

@@ -1,11 +1,19 @@
-//! Tokens and messages: in no log at any level, whatever happens to the call.
+//! Tokens and messages: in no log at any level, no figure and no answer, whatever happens to the
+//! call.
 
+use std::{collections::BTreeSet, thread};
+
+use discordd::operation::{Entry, TABLE};
 use serde_json::{Value, json};
 
 use crate::support::{
     daemon::Daemon,
-    sandbox::SandboxProcess,
+    http::Client,
+    lines::Lines,
+    many::params,
+    sandbox::{FAULTS, SandboxProcess},
     upstream::{Upstream, http},
+    websocket::Socket,
 };
 
 /// A text that is sent and may not be found again.
@@ -13,18 +21,55 @@ const MESSAGE: &str = "a-message-that-is-nobodys-business";
 /// A token that no sandbox knows.
 const STRANGER: &str = "MTE4NDAyOTMwMTI4NDkyMTM0NA.Gabcde.abcdefghijklmnopqrstuvwxyz0123456789AB";
 
-/// Sends in every framing, with a token that `token` makes of a number.
-fn send_everywhere(daemon: &Daemon, token: &str, channel: &str) {
-    let call = json!({"jsonrpc": "2.0", "id": 1, "method": "discord.sendMessage",
-        "params": {"discord_token": token, "channel_id": channel, "content": MESSAGE}});
-    daemon.lines().ask(&call);
-    daemon.lines().ask(&json!([call, call]));
-    daemon.post(&[], &call);
+/// Calls an operation in every framing, over both doors and with the token in every place.
+fn call_everywhere(daemon: &Daemon, entry: &Entry, token: &str, channel: &str) -> Vec<Value> {
+    let call = |token: Option<&str>| {
+        let params = params(entry, token, channel, MESSAGE);
+        json!({"jsonrpc": "2.0", "id": 1, "method": entry.name, "params": params})
+    };
+    let (own, bare) = (call(Some(token)), call(None));
+    let mut notification = own.clone();
+    notification.as_object_mut().unwrap().remove("id");
+    let mut by_position = own.clone();
+    by_position["params"] = json!([token, channel, MESSAGE]);
     let header = format!("Bot {token}");
-    let bare = json!({"jsonrpc": "2.0", "id": 1, "method": "discord.sendMessage",
-        "params": {"channel_id": channel, "content": MESSAGE}});
-    daemon.post(&[("authorization", &header)], &bare);
-    // What goes wrong before a call is one: broken texts, wrong types, unknown names.
+    let authorization = [("authorization", header.as_str())];
+    let headers = [("content-type", "application/json"), authorization[0]];
+    let mut answers = vec![
+        daemon.lines().ask(&own),
+        Lines::tcp(daemon.tcp).ask(&own),
+        daemon.lines().ask(&json!([own, bare, by_position])),
+        daemon.post(&[], &own).json(),
+        daemon.post(&authorization, &bare).json(),
+        Client::plain(daemon.tcp)
+            .send("POST", "/", &headers, bare.to_string().as_bytes())
+            .json(),
+        Socket::connect(daemon).ask(&own.to_string()),
+        Socket::connect_with(daemon, &authorization).ask(&bare.to_string()),
+    ];
+    answers.extend(daemon.lines().exchange(notification.to_string().as_bytes()));
+    answers
+}
+
+/// Calls everything, and holds that no answer tells what it should not. Gives the names of what was
+/// done.
+fn call_everything(daemon: &Daemon, token: &str, channel: &str) -> BTreeSet<&'static str> {
+    let mut done = BTreeSet::new();
+    for entry in TABLE {
+        for answer in call_everywhere(daemon, entry, token, channel) {
+            if answer["result"].is_object() {
+                done.insert(entry.name);
+            }
+            assert_holds_none(&answer.to_string(), &[token, MESSAGE]);
+        }
+    }
+    let figures = daemon.http().send("GET", "/metrics", &[], b"").body;
+    assert_holds_none(&String::from_utf8(figures).unwrap(), &[token, MESSAGE]);
+    done
+}
+
+/// Sends what goes wrong before a call is one: broken texts, wrong types, unknown names.
+fn send_mistakes(daemon: &Daemon, token: &str) {
     for wrong in [
         format!("{{\"discord_token\":\"{token}\n"),
         format!("{{\"jsonrpc\":\"2.0\",\"id\":\"{token}\",\"method\":\"{token}\"}}"),
@@ -32,8 +77,16 @@ fn send_everywhere(daemon: &Daemon, token: &str, channel: &str) {
             "{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"health\",\"params\":{{\"{token}\":1}}}}"
         ),
         format!("{token}\n"),
+        format!("[[\"{token}\"],{{\"id\":{{\"{token}\":1}}}},\"{token}\"]"),
+        format!(
+            "{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"discord.sendMessage\",\"params\":\
+             {{\"discord_token\":\"é{token}\",\"channel_id\":\"{token}\",\"content\":[\"{MESSAGE}\"]}}}}"
+        ),
     ] {
         daemon.lines().exchange(wrong.as_bytes());
+        let mut socket = Socket::connect(daemon);
+        socket.send(&wrong);
+        socket.close();
         let headers = [("content-type", "application/json"), ("x-token", token)];
         daemon.http().send(
             "POST",
@@ -47,12 +100,22 @@ fn send_everywhere(daemon: &Daemon, token: &str, channel: &str) {
 fn assert_silent(log: &str, secrets: &[&str]) {
     // The log must be one, or finding nothing in it proves nothing.
     assert!(log.contains("DEBUG") && log.contains("ready"), "{log}");
+    assert_holds_none(log, secrets);
+}
+
+fn assert_holds_none(text: &str, secrets: &[&str]) {
     for secret in secrets {
-        assert!(!log.contains(secret), "found {secret:.8}… in {log}");
+        assert!(!text.contains(secret), "found {secret:.8}… in {text}");
     }
 }
 
 const TRACE: [(&str, &str); 2] = [("RUST_LOG", "trace"), ("RUST_BACKTRACE", "full")];
+/// With little time for each call.
+const TRACE_IN_HASTE: [(&str, &str); 3] = [
+    TRACE[0],
+    TRACE[1],
+    ("DISCORDD_LIMITS__CALL_TIMEOUT", "300ms"),
+];
 
 #[test]
 fn no_log_holds_a_token_or_a_message_when_calls_succeed_or_are_refused() {
@@ -64,11 +127,13 @@ fn no_log_holds_a_token_or_a_message_when_calls_succeed_or_are_refused() {
         sandbox.channel("read-only"),
         "1",
     ] {
-        send_everywhere(&daemon, token, channel);
-        send_everywhere(&daemon, STRANGER, channel);
+        let done = call_everything(&daemon, token, channel);
+        let all = done.len() == TABLE.len();
+        assert_eq!(all, channel == sandbox.channel("general"), "only {done:?}");
+        call_everything(&daemon, STRANGER, channel);
     }
-    let stats = sandbox.stats();
-    assert!(stats.messages >= 4, "{stats:?}");
+    send_mistakes(&daemon, token);
+    send_mistakes(&daemon, STRANGER);
     assert_silent(&daemon.stop(), &[token, STRANGER, MESSAGE]);
 }
 
@@ -80,18 +145,55 @@ fn no_log_holds_a_token_or_a_message_when_the_far_side_fails() {
         Upstream::answering(http("500 Internal Server Error", "", &echo)),
         Upstream::answering(http("429 Too Many Requests", "retry-after: 1\r\n", &echo)),
         Upstream::answering(http("200 OK", "", &echo)),
-        Upstream::answering("nonsense"),
+        Upstream::answering(format!(
+            "HTTP/1.1 400 {STRANGER}\r\n{STRANGER}: {MESSAGE}\r\n\r\n"
+        )),
+        Upstream::answering(format!("{STRANGER} {MESSAGE}")),
         Upstream::answering(""),
     ];
     for upstream in upstreams {
         let daemon = Daemon::start(&upstream.base_url(), &TRACE);
-        send_everywhere(&daemon, STRANGER, "1");
+        for entry in TABLE {
+            call_everywhere(&daemon, entry, STRANGER, "1");
+        }
         assert!(upstream.requests() > 0);
         assert_silent(&daemon.stop(), &[STRANGER, MESSAGE]);
     }
-    let daemon = Daemon::start("http://127.0.0.1:9", &TRACE);
-    send_everywhere(&daemon, STRANGER, "1");
-    let refused: Value = daemon.call("discord.sendMessage", &json!([STRANGER, 1, MESSAGE]));
-    assert_eq!(refused["error"]["code"], 503);
-    assert_silent(&daemon.stop(), &[STRANGER, MESSAGE]);
+}
+
+#[test]
+fn no_log_and_no_answer_hold_a_token_or_a_message_whatever_goes_wrong() {
+    thread::scope(|scope| {
+        for fault in FAULTS {
+            scope.spawn(move || {
+                let sandbox = SandboxProcess::start(&[]);
+                let base_url = format!("http://{}", sandbox.line.http);
+                let daemon = Daemon::start(&base_url, &TRACE_IN_HASTE);
+                let (token, channel) = (sandbox.token(0), sandbox.channel("general"));
+                sandbox.fault_all(fault);
+                call_everything(&daemon, token, channel);
+                assert!(sandbox.stats().requests > 0, "{fault}");
+                assert_silent(&daemon.stop(), &[token, MESSAGE]);
+            });
+        }
+    });
+}
+
+#[test]
+fn no_log_and_no_answer_hold_a_token_or_a_message_when_there_is_no_way_to_discord() {
+    let sandbox = SandboxProcess::start(&["--tls", "127.0.0.1:0"]);
+    let (plain, tls) = (sandbox.line.http, sandbox.line.tls.unwrap().port());
+    for base_url in [
+        "http://127.0.0.1:9",
+        "http://discord.invalid",
+        // Under a certificate that nobody vouches for, and without TLS where TLS is wanted.
+        &format!("https://localhost:{tls}"),
+        &format!("https://{plain}"),
+    ] {
+        let daemon = Daemon::start(base_url, &TRACE);
+        assert!(call_everything(&daemon, STRANGER, "1").len() < TABLE.len());
+        let refused: Value = daemon.call("discord.sendMessage", &json!([STRANGER, 1, MESSAGE]));
+        assert_eq!(refused["error"]["code"], 503);
+        assert_silent(&daemon.stop(), &[STRANGER, MESSAGE]);
+    }
 }

@@ -199,6 +199,42 @@ fn assert_described(schema: &Value, about: &str) {
     }
 }
 
+/// Where tokens and messages pass.
+const OF_SECRETS: [&str; 6] = [
+    "cli/call.rs",
+    "cli/params.rs",
+    "config/environment.rs",
+    "frame",
+    "operation",
+    "surface",
+];
+
+#[test]
+fn where_secrets_pass_nothing_that_can_hold_a_text_derives_debug() {
+    let src = root().join("src");
+    let mut looked_at = 0;
+    for (path, text) in sources(&src) {
+        let inside = path.strip_prefix(&src).unwrap();
+        if !OF_SECRETS.iter().any(|it| inside.starts_with(it)) {
+            continue;
+        }
+        let shipped = text.split("#[cfg(test)]").next().unwrap();
+        for derive in shipped.split("#[derive(").skip(1) {
+            looked_at += 1;
+            let traits = derive.split(')').next().unwrap();
+            let has = |name: &str| traits.split(", ").any(|it| it == name);
+            // What is Copy holds no text, and an error's text is what it tells.
+            let harmless = has("Copy") || has("thiserror::Error");
+            assert!(
+                !has("Debug") || harmless,
+                "{}: #[derive({traits})]",
+                path.display()
+            );
+        }
+    }
+    assert!(looked_at > 40, "only {looked_at}");
+}
+
 #[test]
 fn the_root_holds_what_it_should() {
     let allowed = [

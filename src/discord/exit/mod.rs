@@ -78,7 +78,7 @@ pub struct Exit {
 /// What every connection to the exit shares.
 struct Hop {
     attempts: usize,
-    guard: Guard,
+    guard: Arc<Guard>,
     origin: Origin,
     passages: Arc<Passages>,
     tracker: TaskTracker,
@@ -108,9 +108,10 @@ impl Exit {
             .listen(BACKLOG)
             .context("listen on the exit's port")?;
         let address = listener.local_addr()?;
+        tracing::debug!(port = address.port(), "the exit is open");
         let hop = Arc::new(Hop {
             attempts: settings.attempts,
-            guard: Guard::new(settings),
+            guard: Arc::new(Guard::new(settings)),
             origin: Origin::new(settings, tracker.clone()).context(config::Unusable)?,
             passages: Arc::default(),
             tracker: tracker.clone(),

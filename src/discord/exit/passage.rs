@@ -13,7 +13,11 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::upstream::Upstream;
-use crate::discord::{error::Error, guard::Peer, token::Token};
+use crate::discord::{
+    error::{Error, Scope},
+    guard::Peer,
+    token::Token,
+};
 
 /// Hexadecimal digits of a key that say which call it is; the rest are its secret.
 const NAME_DIGITS: usize = 16;
@@ -34,9 +38,17 @@ pub(super) struct Slot {
     /// Cancelled when nobody waits for the call any more.
     pub(super) ended: CancellationToken,
     repeatable: AtomicBool,
+    limited: Mutex<Limited>,
     traffic: Mutex<Traffic>,
     failures: Mutex<Vec<Option<Error>>>,
     idle: Mutex<Vec<Upstream>>,
+}
+
+/// The limits that held for every request of a call.
+#[derive(Default)]
+struct Limited {
+    last: Option<(Scope, Instant)>,
+    times: usize,
 }
 
 /// How many of a call's requests came to the exit, and whether any more may.
@@ -64,6 +76,7 @@ impl Passages {
             deadline,
             ended: CancellationToken::new(),
             repeatable: AtomicBool::new(false),
+            limited: Mutex::default(),
             traffic: Mutex::default(),
             failures: Mutex::default(),
             idle: Mutex::default(),
@@ -97,6 +110,27 @@ impl Slot {
     /// Whether what the call changes may be asked for again although it may have been done.
     pub(super) fn repeatable(&self) -> bool {
         self.repeatable.load(Ordering::Relaxed)
+    }
+
+    /// Takes note of a limit that holds for every request of the call until then.
+    pub(super) fn limit_all(&self, scope: Scope, until: Instant) {
+        let mut limited = lock(&self.limited);
+        // Requests that are under way at once are told of one limit.
+        let known = limited.last.is_some_and(|(_, last)| last > Instant::now());
+        limited.times += usize::from(!known);
+        if limited.last.is_none_or(|(_, last)| last < until) {
+            limited.last = Some((scope, until));
+        }
+    }
+
+    /// The last limit that held for every request of the call, and until when.
+    pub(super) fn limit_of_all(&self) -> Option<(Scope, Instant)> {
+        lock(&self.limited).last
+    }
+
+    /// How many such limits there were, one after another.
+    pub(super) fn times_limited(&self) -> usize {
+        lock(&self.limited).times
     }
 
     /// Keeps why a request failed, and gives the number under which it is found.

@@ -8,7 +8,8 @@ use serde::Deserialize;
 
 use crate::discord::error::Scope;
 
-/// Longest wait that is believed; Discord's longest bans last about a day.
+/// Longest wait that is believed, and what a longer one is taken for; Discord's longest bans last
+/// about a day.
 const MAX_WAIT_SECS: f64 = 7.0 * 24.0 * 3600.0;
 
 /// How long to stay away when Cloudflare does not say.
@@ -28,16 +29,27 @@ struct Body {
     retry_after: Option<f64>,
     #[serde(default)]
     global: bool,
+    /// Whether it is Cloudflare's page, for whoever wants JSON.
+    #[serde(default)]
+    cloudflare_error: bool,
 }
 
 /// Reads the limit from headers and body; a 429 that is not Discord's JSON is Cloudflare's.
+/// See <https://developers.cloudflare.com/support/troubleshooting/http-status-codes/cloudflare-1xxx-errors/error-1015/>.
 pub(super) fn read(headers: &HeaderMap, body: &[u8]) -> RateLimit {
     let body: Option<Body> = serde_json::from_slice(body).ok();
     let scope = match (text(headers, SCOPE), &body) {
         (Some("user"), _) => Scope::User,
         (Some("shared"), _) => Scope::Shared,
         (Some("global"), _) | (None, Some(Body { global: true, .. })) => Scope::Global,
-        (_, None) => Scope::Cloudflare,
+        (
+            _,
+            None
+            | Some(Body {
+                cloudflare_error: true,
+                ..
+            }),
+        ) => Scope::Cloudflare,
         (_, Some(_)) => Scope::User,
     };
     let exact = body.and_then(|body| body.retry_after);
@@ -67,8 +79,8 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 }
 
 fn wait(secs: f64) -> Option<Duration> {
-    let believed = (0.0..=MAX_WAIT_SECS).contains(&secs);
-    believed.then(|| Duration::from_secs_f64(secs))
+    let believed = secs.min(MAX_WAIT_SECS);
+    (secs >= 0.0).then(|| Duration::from_secs_f64(believed))
 }
 
 #[cfg(test)]
@@ -110,11 +122,15 @@ mod tests {
             90_000,
         );
         check(&[], "<html>1015</html>", Scope::Cloudflare, 60_000);
+        let page = r#"{"cloudflare_error":true,"error_code":1015,"retry_after":30}"#;
+        check(&[], page, Scope::Cloudflare, 30_000);
     }
 
     #[test]
     fn a_wait_that_makes_no_sense_is_not_believed() {
         check(&[], r#"{"retry_after":-1.0}"#, Scope::User, 0);
-        check(&[], r#"{"retry_after":1e300}"#, Scope::User, 0);
+        let week = 7 * 86_400_000;
+        check(&[], r#"{"retry_after":1e300}"#, Scope::User, week);
+        check(&[("retry-after", "700000")], "{}", Scope::User, week);
     }
 }

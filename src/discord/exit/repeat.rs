@@ -8,14 +8,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::Request;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use super::{
     Hop,
     attempt::{Answer, Attempt},
     passage::Slot,
 };
-use crate::discord::error::{Cause, Delivered, Error, Guarded, Unreadable};
+use crate::discord::error::{Cause, Delivered, Error, Guarded, Said, Scope, Unreadable};
 
 /// First wait where Discord asks for none; each further one is twice as long.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
@@ -24,87 +24,153 @@ const LEAST_TIME: Duration = Duration::from_millis(250);
 /// How long Discord is trusted to know a nonce: its documentation says "the past few minutes".
 const NONCE_KNOWN: Duration = Duration::from_secs(120);
 
+/// A request, and what has become of it so far.
+struct Errand<'a> {
+    hop: &'a Hop,
+    slot: &'a Slot,
+    repeatable: bool,
+    /// How often it was sent.
+    sent: usize,
+    /// What the attempts may have done.
+    done: Delivered,
+    /// When the last attempt may begin.
+    latest: Instant,
+}
+
 /// Sends a request, as often as the settings allow and its call has time.
 pub(super) async fn send(
     hop: &Hop,
     slot: &Slot,
     request: Request<Full<Bytes>>,
 ) -> Result<Answer, Error> {
-    let repeatable = request.method().is_safe() || slot.repeatable();
-    let (mut sent, mut earlier) = (0, Delivered::No);
-    let mut latest = slot.deadline;
+    let mut errand = Errand {
+        hop,
+        slot,
+        repeatable: request.method().is_safe() || slot.repeatable(),
+        sent: 0,
+        done: Delivered::No,
+        latest: slot.deadline,
+    };
     loop {
-        let outcome = match hop.guard.admit(slot.peer, &slot.token) {
+        let error = match errand.try_once(&request).await {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
+        };
+        let Some(next) = errand.next(&error) else {
+            return Err(error);
+        };
+        tracing::debug!(%error, sent = errand.sent, "waiting to ask discord again");
+        sleep_until(next).await;
+    }
+}
+
+impl Errand<'_> {
+    async fn try_once(&mut self, request: &Request<Full<Bytes>>) -> Result<Answer, Error> {
+        let begun = Instant::now();
+        if let Some(limit) = self.limit_of_all(begun) {
+            return Err(limit.after(self.done));
+        }
+        let outcome = match self.hop.guard.admit(self.slot.peer, &self.slot.token) {
             Ok(permit) => {
-                sent += 1;
-                let attempt = Attempt::new(hop, slot, &permit, request.method());
-                attempt.run(request.clone()).await
+                self.sent += 1;
+                let attempt = Attempt::new(self.hop, self.slot, self.latest, request.method());
+                attempt.run(request.clone(), permit).await
             }
             Err(error) => Err(error),
         };
-        let error = match outcome {
-            Ok(answer) => return Ok(answer),
-            Err(error) => error.after(earlier),
-        };
-        if earlier == Delivered::No && error.delivered() != Delivered::No {
-            latest = latest.min(Instant::now() + NONCE_KNOWN);
-        }
-        earlier = error.delivered();
-        let wait = wait_before_next(&error, sent, repeatable).filter(|_| sent < hop.attempts);
-        let Some(next) = wait.and_then(|wait| moment_after(wait, latest)) else {
-            return Err(error);
-        };
-        tracing::debug!(%error, sent, "waiting to ask discord again");
-        tokio::time::sleep_until(next).await;
+        outcome.map_err(|error| {
+            let error = error.after(self.done);
+            if self.done == Delivered::No && error.delivered() != Delivered::No {
+                self.latest = self.latest.min(begun + NONCE_KNOWN);
+            }
+            self.done = error.delivered();
+            if let Error::RateLimited {
+                scope: scope @ (Scope::Cloudflare | Scope::Global),
+                retry_after,
+                ..
+            } = &error
+            {
+                let wait = retry_after.unwrap_or(FIRST_WAIT).max(FIRST_WAIT);
+                self.slot.limit_all(*scope, Instant::now() + wait);
+            }
+            error
+        })
     }
-}
 
-/// Tells how long to wait before sending again behind `sent` attempts; none if it must not be sent.
-fn wait_before_next(error: &Error, sent: usize, repeatable: bool) -> Option<Duration> {
-    let steps = u32::try_from(sent.saturating_sub(1)).unwrap_or(u32::MAX);
-    let usual = FIRST_WAIT.saturating_mul(2_u32.saturating_pow(steps));
-    match error {
-        Error::Guarded {
-            why: Guarded::Banned,
+    /// What another request of the call was told that holds for this one too.
+    fn limit_of_all(&self, now: Instant) -> Option<Error> {
+        let (scope, until) = self.slot.limit_of_all()?;
+        let wait = until.saturating_duration_since(now);
+        (!wait.is_zero() || self.is_limited_for_good()).then(|| Error::RateLimited {
+            scope,
+            retry_after: Some(wait),
+            said: Said::default(),
+            delivered: Delivered::No,
+        })
+    }
+
+    /// Whether the call has waited out limits that hold for all its requests as often as it may.
+    fn is_limited_for_good(&self) -> bool {
+        self.slot.times_limited() >= self.hop.attempts
+    }
+
+    /// The moment for the next attempt; none if there is to be none.
+    fn next(&self, error: &Error) -> Option<Instant> {
+        let wait = self.wait_behind(error)?;
+        let earliest = Instant::now().checked_add(wait)?;
+        let room = self
+            .latest
+            .checked_sub(LEAST_TIME)?
+            .checked_duration_since(earliest)?;
+        // A little more, so that not all who wait come back at once.
+        let spread = room.min(wait / 4 + Duration::from_millis(50));
+        Some(earliest + spread.mul_f64(fraction()))
+    }
+
+    /// Tells how long to wait behind an attempt; none if the request must not be sent again.
+    fn wait_behind(&self, error: &Error) -> Option<Duration> {
+        // Nothing was sent, and it does not count.
+        if let Error::Guarded {
+            why: Guarded::Banned | Guarded::Crowded,
             retry_after,
             ..
-        } => Some(*retry_after),
-        // Discord did nothing when it answered so.
-        Error::RateLimited { retry_after, .. } => Some(retry_after.unwrap_or(usual)),
-        Error::Unavailable {
-            cause: Cause::Tls(_),
-            ..
-        } => None,
-        Error::Unavailable {
-            delivered,
-            retry_after,
-            ..
-        } => {
-            let may = repeatable || *delivered == Delivered::No;
-            may.then(|| retry_after.unwrap_or(usual))
+        } = error
+        {
+            return Some(*retry_after);
         }
-        // What was done is only asked for once more.
-        Error::BadAnswer {
-            why: Unreadable::Cut,
-            ..
-        } => repeatable.then_some(usual),
-        Error::BadAnswer { .. }
-        | Error::Build
-        | Error::Guarded { .. }
-        | Error::Refused { .. }
-        | Error::TimedOut { .. } => None,
+        if self.sent >= self.hop.attempts || self.is_limited_for_good() {
+            return None;
+        }
+        let steps = u32::try_from(self.sent.saturating_sub(1)).unwrap_or(u32::MAX);
+        let usual = FIRST_WAIT.saturating_mul(2_u32.saturating_pow(steps));
+        let asked = |wait: &Option<Duration>| wait.map_or(usual, |wait| wait.max(usual));
+        match error {
+            // Discord did nothing when it answered so.
+            Error::RateLimited { retry_after, .. } => Some(asked(retry_after)),
+            Error::Unavailable {
+                cause: Cause::Tls(_),
+                ..
+            } => None,
+            Error::Unavailable {
+                delivered,
+                retry_after,
+                ..
+            } => {
+                let may = self.repeatable || *delivered == Delivered::No;
+                may.then(|| asked(retry_after))
+            }
+            // What was done is only asked for once more.
+            Error::BadAnswer {
+                why: Unreadable::Cut,
+                ..
+            } => self.repeatable.then_some(usual),
+            Error::BadAnswer { .. }
+            | Error::Build
+            | Error::Guarded { .. }
+            | Error::Refused { .. }
+            | Error::TimedOut { .. } => None,
+        }
     }
-}
-
-/// The moment after a wait and a little more, so that not all who wait come back at once; none if
-/// there is no time for it before `latest`.
-fn moment_after(wait: Duration, latest: Instant) -> Option<Instant> {
-    let earliest = Instant::now().checked_add(wait)?;
-    let room = latest
-        .checked_sub(LEAST_TIME)?
-        .checked_duration_since(earliest)?;
-    let spread = room.min(wait / 4 + Duration::from_millis(50));
-    Some(earliest + spread.mul_f64(fraction()))
 }
 
 /// A random number from 0 to 1.

@@ -11,7 +11,7 @@ use super::{Error, Object, check_chars, check_count};
 
 /// Rich content. At most 6000 characters over all embeds of a message.
 /// See <https://discord.com/developers/docs/resources/message#embed-object>.
-#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::operation) struct Embed {
     /// Title, at most 256 characters.
@@ -56,7 +56,7 @@ pub(in crate::operation) struct Embed {
 }
 
 /// Small text at the bottom of an embed.
-#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Footer {
     /// Text, at most 2048 characters.
@@ -67,7 +67,7 @@ struct Footer {
 }
 
 /// An image or a video.
-#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Media {
     /// Its address.
@@ -81,7 +81,7 @@ struct Media {
 }
 
 /// The provider of an embed.
-#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Provider {
     /// Name.
@@ -93,7 +93,7 @@ struct Provider {
 }
 
 /// The author line of an embed.
-#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Author {
     /// Name, at most 256 characters.
@@ -107,7 +107,7 @@ struct Author {
 }
 
 /// A named value.
-#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Field {
     /// Name, at most 256 characters.

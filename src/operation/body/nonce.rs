@@ -15,7 +15,7 @@ use super::{Error, check_chars};
 const MAX_CHARS: usize = 25;
 
 /// A caller's idempotency key.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub(in crate::operation) enum Nonce {
     /// A number, sent as one.

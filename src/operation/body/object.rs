@@ -9,7 +9,7 @@ use serde::{
 };
 
 /// A `T` that is only read from an object.
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 #[serde(transparent)]
 pub(in crate::operation) struct Object<T>(pub(in crate::operation) T);
 

@@ -11,7 +11,7 @@ use super::{Object, Snowflake};
 
 /// A poll.
 /// See <https://discord.com/developers/docs/resources/poll#poll-create-request-object>.
-#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::operation) struct Poll {
     /// What is asked: a text of at most 300 characters.
@@ -31,7 +31,7 @@ pub(in crate::operation) struct Poll {
 }
 
 /// One answer of a poll.
-#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Answer {
     /// What it shows.
@@ -39,7 +39,7 @@ struct Answer {
 }
 
 /// A text, and in an answer an emoji.
-#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct PollMedia {
     /// The text.
@@ -51,7 +51,7 @@ struct PollMedia {
 }
 
 /// An emoji: a guild's own by id, any other by name.
-#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Emoji {
     /// Id of a guild's own emoji.

@@ -14,7 +14,7 @@ use super::Snowflake;
 
 /// Whom a message may ping. Without it nobody is.
 /// See <https://discord.com/developers/docs/resources/message#allowed-mentions-object>.
-#[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[derive(Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::operation) struct AllowedMentions {
     /// Kinds of mentions that ping: everyone, roles, users.
@@ -36,7 +36,7 @@ pub(in crate::operation) struct AllowedMentions {
 
 /// The message that a reply answers, or that is forwarded.
 /// See <https://discord.com/developers/docs/resources/message#message-reference-structure>.
-#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::operation) struct MessageReference {
     /// The message.

@@ -71,7 +71,6 @@ impl JsonSchema for ChannelKind {
 }
 
 /// Which kinds are asked for.
-#[derive(Debug)]
 pub(in crate::operation) enum ChannelKinds {
     /// Every one.
     All,

@@ -30,21 +30,21 @@ use crate::discord::{Discord, Error};
 const PAGE: u16 = 200;
 
 /// The bot itself.
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 pub(super) struct Bot {
     pub(super) id: Id<UserMarker>,
     pub(super) username: String,
 }
 
 /// A guild by name.
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 pub(super) struct GuildName {
     pub(super) id: Id<GuildMarker>,
     pub(super) name: String,
 }
 
 /// A guild with what its members' permissions are computed from.
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 pub(super) struct Guild {
     pub(super) id: Id<GuildMarker>,
     pub(super) name: String,
@@ -52,21 +52,21 @@ pub(super) struct Guild {
     roles: Vec<Role>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 struct Role {
     id: Id<RoleMarker>,
     permissions: Permissions,
 }
 
 /// The bot as a member of a guild.
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 pub(super) struct Member {
     roles: Vec<Id<RoleMarker>>,
     communication_disabled_until: Option<Timestamp>,
 }
 
 /// A channel of a guild.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Deserialize)]
 pub(super) struct Channel {
     pub(super) id: Id<ChannelMarker>,
     #[serde(rename = "type")]

@@ -200,7 +200,7 @@ impl Daemon {
 
     /// What it has used so far.
     pub(crate) fn usage(&self) -> anyhow::Result<Usage> {
-        Usage::of(self.process.0.id())
+        Usage::of(self.process.0.id(), &self.socket)
     }
 
     /// Ends it as a service manager would.

@@ -1,6 +1,13 @@
 //! What a process uses, as the kernel tells of it.
 
-use std::{collections::HashMap, fs, io, time::Duration};
+use std::{
+    collections::HashMap,
+    fs,
+    io::{self, Read as _, Write as _},
+    os::unix::net::UnixStream,
+    path::Path,
+    time::Duration,
+};
 
 use anyhow::Context;
 
@@ -18,12 +25,12 @@ pub(crate) struct Usage {
 }
 
 impl Usage {
-    /// Looks at a process.
+    /// Looks at a daemon's process, and asks at its Unix socket for what only it may see.
     ///
     /// # Errors
     ///
     /// When the kernel does not tell.
-    pub(crate) fn of(id: u32) -> anyhow::Result<Self> {
+    pub(crate) fn of(id: u32, socket: &Path) -> anyhow::Result<Self> {
         let status = fs::read_to_string(format!("/proc/{id}/status"))?;
         let mut lines = status.lines();
         let resident = lines.find_map(|line| line.strip_prefix("VmRSS:"));
@@ -33,8 +40,8 @@ impl Usage {
         Ok(Self {
             resident: kibibytes * 1024,
             threads: cpu.len(),
-            descriptors: fs::read_dir(format!("/proc/{id}/fd"))?.count(),
             cpu,
+            descriptors: descriptors(socket)?,
         })
     }
 
@@ -47,6 +54,18 @@ impl Usage {
         });
         Duration::from_nanos(spent.sum())
     }
+}
+
+/// Asks for the number of open descriptors, that of the question itself not counted.
+fn descriptors(socket: &Path) -> anyhow::Result<usize> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let mut lines = answer.lines();
+    let count = lines.find_map(|line| line.strip_prefix("process_open_fds "));
+    let count: usize = count.context("no count of descriptors")?.parse()?;
+    Ok(count.saturating_sub(1))
 }
 
 /// Reads the first number of each thread's `schedstat`.

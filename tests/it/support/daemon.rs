@@ -136,14 +136,19 @@ impl Daemon {
         }
     }
 
-    /// The addresses that it said it listens on, of those that begin like this.
-    pub(crate) fn addresses(&self, start: &str) -> Vec<String> {
+    /// What its log has told so far under this name.
+    pub(crate) fn logged(&self, name: &str) -> Vec<Value> {
         let log = self.log.lock().unwrap();
         let lines = log
             .lines()
             .map(|line| serde_json::from_str::<Value>(line).unwrap());
-        let listening = lines.filter_map(|line| Some(line["address"].as_str()?.to_owned()));
-        let wanted = listening.filter_map(|it| Some(it.strip_prefix(start)?.to_owned()));
+        lines.filter_map(|line| line.get(name).cloned()).collect()
+    }
+
+    /// The addresses that it said it listens on, of those that begin like this.
+    pub(crate) fn addresses(&self, start: &str) -> Vec<String> {
+        let listening = self.logged("address").into_iter();
+        let wanted = listening.filter_map(|it| Some(it.as_str()?.strip_prefix(start)?.to_owned()));
         wanted.collect()
     }
 

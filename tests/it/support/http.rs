@@ -1,5 +1,6 @@
 //! A small blocking HTTP/1.1 client, plain or over TLS: one connection, one request at a time.
 
+use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -102,6 +103,17 @@ impl Client {
         self.reader.get_mut().write_all(body).unwrap();
         self.reader.get_mut().flush().unwrap();
         self.read()
+    }
+
+    /// Asks a daemon for its figures.
+    pub(crate) fn figures(&mut self) -> HashMap<String, f64> {
+        let answer = self.send("GET", "/metrics", &[], b"");
+        let text = String::from_utf8(answer.body).unwrap();
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        let pairs = lines.map(|line| line.split_once(' ').unwrap());
+        pairs
+            .map(|(name, value)| (name.to_owned(), value.parse().unwrap()))
+            .collect()
     }
 
     fn read(&mut self) -> Answer {

@@ -60,6 +60,28 @@ pub(crate) struct Stats {
     pub(crate) messages: u64,
 }
 
+/// Everything that can go wrong with a request, what keeps later ones back last.
+pub(crate) const FAULTS: [&str; 18] = [
+    r#"{"drop":"before"}"#,
+    r#"{"drop":"after"}"#,
+    r#"{"drop":"after","reset":true}"#,
+    r#"{"cut":10}"#,
+    r#"{"hang":"head"}"#,
+    r#"{"hang":"body"}"#,
+    r#"{"delay_ms":10000}"#,
+    r#"{"oversize":10000000}"#,
+    r#"{"status":401}"#,
+    r#"{"status":413}"#,
+    r#"{"status":500,"body":"<html>oops</html>"}"#,
+    r#"{"status":503}"#,
+    r#"{"rate_limit":{"scope":"user","retry_after":1.5}}"#,
+    r#"{"rate_limit":{"scope":"shared","retry_after":1.5}}"#,
+    r#"{"rate_limit":{"scope":"none","retry_after":1.5}}"#,
+    r#"{"rate_limit":{"scope":"global","retry_after":1.5}}"#,
+    r#"{"cloudflare":{"status":502}}"#,
+    r#"{"cloudflare":{"retry_after":60}}"#,
+];
+
 /// A running sandbox; it is killed when this is dropped.
 pub(crate) struct SandboxProcess {
     child: Child,
@@ -155,6 +177,13 @@ impl SandboxProcess {
     pub(crate) fn fault(&self, rule: &Value) {
         let answer = self.own("POST", "/faults", &rule.to_string());
         assert_eq!(answer.status, 200, "{rule}: {answer:?}");
+    }
+
+    /// Lets every request go wrong like this, and like nothing before.
+    pub(crate) fn fault_all(&self, act: &str) {
+        assert_eq!(self.own("DELETE", "/faults", "").status, 204);
+        let act: Value = serde_json::from_str(act).unwrap();
+        self.fault(&json!({ "times": 0, "do": act }));
     }
 
     /// Gives the requests that came after the one with this number.

@@ -3,7 +3,9 @@
 use std::{os::unix::net::UnixStream, time::Duration};
 
 use serde_json::Value;
-use tungstenite::{Message, WebSocket, protocol::frame::coding::CloseCode};
+use tungstenite::{
+    Message, WebSocket, client::IntoClientRequest as _, protocol::frame::coding::CloseCode,
+};
 
 use super::daemon::Daemon;
 
@@ -12,11 +14,20 @@ pub(crate) struct Socket(WebSocket<UnixStream>);
 
 impl Socket {
     pub(crate) fn connect(daemon: &Daemon) -> Self {
+        Self::connect_with(daemon, &[])
+    }
+
+    /// Connects by a request that has these headers too.
+    pub(crate) fn connect_with(daemon: &Daemon, headers: &[(&'static str, &str)]) -> Self {
         let stream = UnixStream::connect(&daemon.socket).unwrap();
         stream
             .set_read_timeout(Some(Duration::from_secs(30)))
             .unwrap();
-        let (socket, _) = tungstenite::client("ws://localhost/", stream).unwrap();
+        let mut request = "ws://localhost/".into_client_request().unwrap();
+        for (name, value) in headers {
+            request.headers_mut().insert(*name, value.parse().unwrap());
+        }
+        let (socket, _) = tungstenite::client(request, stream).unwrap();
         Self(socket)
     }
 
