@@ -10,7 +10,6 @@
 use std::{
     collections::{HashMap, VecDeque},
     hash::{BuildHasher, RandomState},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -20,6 +19,7 @@ use tokio::time::Instant;
 
 use super::{
     error::{Error, Guarded},
+    peer::Peer,
     token::Token,
 };
 use crate::config;
@@ -35,23 +35,6 @@ const LIMIT: usize = 9_000;
 const FIRST_PAUSE: Duration = Duration::from_secs(60);
 /// How long to wait when the requests under way may use up what is left.
 const MOMENT: Duration = Duration::from_millis(100);
-
-/// Who asks, as far as shares go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Peer {
-    /// This process.
-    Own,
-    /// An address at a port; of IPv6 the network of 64 bits, and of loopback all of it: those are
-    /// one machine's to choose from.
-    Tcp(IpAddr),
-    /// A user at one of the Unix sockets.
-    Unix {
-        /// Which socket, by its place among the doors.
-        door: usize,
-        /// The user's id.
-        uid: u32,
-    },
-}
 
 /// Counts, and lets through or not.
 pub(super) struct Guard {
@@ -108,22 +91,6 @@ struct Account {
 struct Refusal {
     at: Instant,
     pause: Duration,
-}
-
-impl Peer {
-    /// Whoever asks from `address`.
-    #[must_use]
-    pub fn tcp(address: IpAddr) -> Self {
-        let address = address.to_canonical();
-        Self::Tcp(match address {
-            _ if address.is_loopback() => Ipv4Addr::LOCALHOST.into(),
-            IpAddr::V6(v6) => {
-                let network = u128::from(v6) >> 64 << 64;
-                Ipv6Addr::from(network).into()
-            }
-            IpAddr::V4(_) => address,
-        })
-    }
 }
 
 impl Guard {
@@ -389,16 +356,5 @@ mod tests {
         state.forget(again + WINDOW);
         assert_eq!(refused(&state, again + WINDOW, ONE, 7), None);
         assert!(state.tokens.is_empty() && state.refusals.is_empty());
-    }
-
-    #[test]
-    fn an_address_is_one_peer_however_it_is_written() {
-        let of = |text: &str| Peer::tcp(text.parse().unwrap());
-        assert_eq!(of("192.0.2.1"), of("::ffff:192.0.2.1"));
-        assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
-        assert_eq!(of("127.0.0.1"), of("127.9.9.9"));
-        assert_eq!(of("127.0.0.1"), of("::1"));
-        assert_eq!(of("2001:db8::1"), of("2001:db8::ffff:1"));
-        assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
     }
 }

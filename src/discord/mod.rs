@@ -7,6 +7,7 @@ mod codes;
 mod error;
 mod exit;
 mod guard;
+mod peer;
 mod said;
 mod token;
 
@@ -23,7 +24,8 @@ use self::exit::{Passage, innermost};
 pub use self::{
     error::{Cause, Delivered, Error, FieldError, Guarded, Phase, Said, Scope, Unreadable},
     exit::Exit,
-    guard::{GuardState, Peer},
+    guard::GuardState,
+    peer::Peer,
     token::{InvalidToken, Token},
 };
 

@@ -114,7 +114,7 @@ const TRACE: [(&str, &str); 2] = [("RUST_LOG", "trace"), ("RUST_BACKTRACE", "ful
 const TRACE_IN_HASTE: [(&str, &str); 3] = [
     TRACE[0],
     TRACE[1],
-    ("DISCORDD_LIMITS__CALL_TIMEOUT", "300ms"),
+    ("DISCORDD_LIMITS__CALL_TIMEOUT", "500ms"),
 ];
 
 #[test]
@@ -151,14 +151,18 @@ fn no_log_holds_a_token_or_a_message_when_the_far_side_fails() {
         Upstream::answering(format!("{STRANGER} {MESSAGE}")),
         Upstream::answering(""),
     ];
-    for upstream in upstreams {
-        let daemon = Daemon::start(&upstream.base_url(), &TRACE);
-        for entry in TABLE {
-            call_everywhere(&daemon, entry, STRANGER, "1");
+    thread::scope(|scope| {
+        for upstream in upstreams {
+            scope.spawn(move || {
+                let daemon = Daemon::start(&upstream.base_url(), &TRACE_IN_HASTE);
+                for entry in TABLE {
+                    call_everywhere(&daemon, entry, STRANGER, "1");
+                }
+                assert!(upstream.requests() > 0);
+                assert_silent(&daemon.stop(), &[STRANGER, MESSAGE]);
+            });
         }
-        assert!(upstream.requests() > 0);
-        assert_silent(&daemon.stop(), &[STRANGER, MESSAGE]);
-    }
+    });
 }
 
 #[test]
@@ -183,17 +187,24 @@ fn no_log_and_no_answer_hold_a_token_or_a_message_whatever_goes_wrong() {
 fn no_log_and_no_answer_hold_a_token_or_a_message_when_there_is_no_way_to_discord() {
     let sandbox = SandboxProcess::start(&["--tls", "127.0.0.1:0"]);
     let (plain, tls) = (sandbox.line.http, sandbox.line.tls.unwrap().port());
-    for base_url in [
-        "http://127.0.0.1:9",
-        "http://discord.invalid",
+    let base_urls = [
+        "http://127.0.0.1:9".to_owned(),
+        "http://discord.invalid".to_owned(),
         // Under a certificate that nobody vouches for, and without TLS where TLS is wanted.
-        &format!("https://localhost:{tls}"),
-        &format!("https://{plain}"),
-    ] {
-        let daemon = Daemon::start(base_url, &TRACE);
-        assert!(call_everything(&daemon, STRANGER, "1").len() < TABLE.len());
-        let refused: Value = daemon.call("discord.sendMessage", &json!([STRANGER, 1, MESSAGE]));
-        assert_eq!(refused["error"]["code"], 503);
-        assert_silent(&daemon.stop(), &[STRANGER, MESSAGE]);
-    }
+        format!("https://localhost:{tls}"),
+        format!("https://{plain}"),
+    ];
+    let variables = [TRACE[0], TRACE[1], ("DISCORDD_DISCORD__ATTEMPTS", "2")];
+    thread::scope(|scope| {
+        for base_url in base_urls {
+            scope.spawn(move || {
+                let daemon = Daemon::start(&base_url, &variables);
+                assert!(call_everything(&daemon, STRANGER, "1").len() < TABLE.len());
+                let call = json!([STRANGER, 1, MESSAGE]);
+                let refused: Value = daemon.call("discord.sendMessage", &call);
+                assert_eq!(refused["error"]["code"], 503);
+                assert_silent(&daemon.stop(), &[STRANGER, MESSAGE]);
+            });
+        }
+    });
 }

@@ -46,7 +46,8 @@ use self::{
 };
 pub(super) use self::{passage::Passage, upstream::innermost};
 use super::{
-    guard::{Guard, GuardState, Peer},
+    guard::{Guard, GuardState},
+    peer::Peer,
     token::Token,
 };
 use crate::config;

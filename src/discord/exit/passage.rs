@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::upstream::Upstream;
 use crate::discord::{
     error::{Error, Scope},
-    guard::Peer,
+    peer::Peer,
     token::Token,
 };
 
