@@ -6,6 +6,7 @@
 mod codes;
 mod error;
 mod exit;
+mod progress;
 mod said;
 mod token;
 
@@ -22,6 +23,7 @@ use self::exit::{Passage, innermost};
 pub use self::{
     error::{Cause, Delivered, Error, FieldError, Phase, Said, Scope, Unreadable},
     exit::Exit,
+    progress::{Progress, Wait},
     token::{InvalidToken, Token},
 };
 

@@ -26,7 +26,7 @@ use tokio_util::task::TaskTracker;
 use super::{Caller, openrpc};
 use crate::{
     config::Limits,
-    discord::{Delivered, Token},
+    discord::{Delivered, Progress, Token},
     operation::{Call, Effect, Entry, Error, Hall, Job, Params, TABLE},
 };
 
@@ -99,9 +99,11 @@ impl Rpc {
     /// Answers an operation that needs neither params nor a token, outside of JSON-RPC.
     pub(super) async fn local(&self, name: &str) -> Option<Box<RawValue>> {
         let entry = TABLE.iter().find(|entry| entry.name == name)?;
-        let call = self.shared.call(None, self.shared.limits.call_timeout);
-        let job = entry.read(Params::default(), call).ok()?;
-        job.await.ok()
+        let params = Params::default();
+        let job = self
+            .shared
+            .begin_with(entry, params, None, Progress::default());
+        job.ok()?.await.ok()
     }
 }
 
@@ -118,26 +120,50 @@ impl Shared {
             None => Params::default(),
             Some(json) => Params::parse(json, positions)?,
         };
-        if !entry.takes_token() {
-            let call = self.call(None, self.limits.call_timeout);
-            return entry.read(params, call);
-        }
-        if self.hall.metrics.draining() {
-            return Err(Error::Stopping);
-        }
-        let token = match params.take::<Cow<'_, str>>("discord_token")? {
-            Some(text) => Some(Token::parse(&text)?),
-            None => extensions
-                .get::<Caller>()
-                .and_then(|caller| caller.token.clone())
-                .transpose()?,
+        let token = if entry.takes_token() {
+            match params.take::<Cow<'_, str>>("discord_token")? {
+                Some(text) => Some(Token::parse(&text)?),
+                None => extensions
+                    .get::<Caller>()
+                    .and_then(|caller| caller.token.clone())
+                    .transpose()?,
+            }
+        } else {
+            None
         };
-        let timeout = self.timeout(params.take("timeout_ms")?)?;
-        entry.read(params, self.call(token, timeout))
+        self.begin_with(entry, params, token, Progress::default())
+    }
+
+    /// Reads the params of a call whose token is known: its time, and then its own.
+    pub(super) fn begin_with(
+        &self,
+        entry: &Entry,
+        mut params: Params<'_>,
+        token: Option<Token>,
+        progress: Progress,
+    ) -> Result<Job, Error> {
+        let mut timeout = self.limits.call_timeout;
+        if entry.takes_token() {
+            if self.hall.metrics.draining() {
+                return Err(Error::Stopping);
+            }
+            timeout = self.timeout(params.take("timeout_ms")?)?;
+        }
+        let call = Call {
+            hall: Arc::clone(&self.hall),
+            token,
+            deadline: Instant::now() + timeout,
+            progress,
+        };
+        entry.read(params, call)
     }
 
     /// Runs a call. One that changes something goes on when nobody waits for it any more.
-    async fn finish(self: Arc<Self>, entry: &Entry, job: Job) -> Result<Box<RawValue>, Error> {
+    pub(super) async fn finish(
+        self: Arc<Self>,
+        entry: &Entry,
+        job: Job,
+    ) -> Result<Box<RawValue>, Error> {
         if !entry.takes_token() {
             return job.await;
         }
@@ -160,14 +186,6 @@ impl Shared {
                     delivered: Delivered::Unknown,
                 }))
             }
-        }
-    }
-
-    fn call(&self, token: Option<Token>, timeout: Duration) -> Call {
-        Call {
-            hall: Arc::clone(&self.hall),
-            token,
-            deadline: Instant::now() + timeout,
         }
     }
 
@@ -202,7 +220,7 @@ fn positions(entry: &Entry) -> Vec<&'static str> {
 }
 
 /// A panic costs one call.
-async fn unless_it_panics(
+pub(super) async fn unless_it_panics(
     job: impl Future<Output = Result<Box<RawValue>, Error>>,
     delivered: Delivered,
 ) -> Result<Box<RawValue>, Error> {
