@@ -2,7 +2,8 @@
 //!
 //! A filter says what is shown of this crate. Of every other crate nothing below a warning is ever
 //! shown, whatever the filter says: jsonrpsee, rmcp, hyper, h2 and twilight print bodies, headers
-//! and paths at lower levels, and with them tokens and messages.
+//! and paths at lower levels, and with them tokens and messages. rmcp warns of every mistake of a
+//! client's, in the client's words: of it only errors are shown.
 
 use std::io::{self, IsTerminal};
 
@@ -36,7 +37,8 @@ pub fn start(settings: &config::Log) -> anyhow::Result<()> {
 }
 
 fn shown_of_others() -> Targets {
-    Targets::new().with_default(Level::WARN)
+    let shown = Targets::new().with_default(Level::WARN);
+    shown.with_target("rmcp", Level::ERROR)
 }
 
 fn lines<S>(format: LogFormat) -> Box<dyn Layer<S> + Send + Sync>

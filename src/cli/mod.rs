@@ -8,9 +8,11 @@ mod config;
 mod flags;
 mod health;
 mod man;
+mod mcp;
 mod openrpc;
 mod output;
 mod params;
+mod pass;
 #[cfg(feature = "sandbox")]
 mod sandbox;
 mod serve;
@@ -42,6 +44,8 @@ enum Command {
     Call(call::Args),
     /// Ask the running daemon how it is.
     Health(health::Args),
+    /// Be an MCP server for one bot, on standard input and output.
+    Mcp(mcp::Args),
     /// Show or check the settings.
     #[command(subcommand)]
     Config(config::Command),
@@ -108,6 +112,7 @@ impl Command {
             Self::Config(command) => config::run(&command),
             Self::Health(args) => return health::run(&args),
             Self::Man(args) => man::run(&args),
+            Self::Mcp(args) => mcp::run(&args),
             Self::Openrpc(args) => openrpc::run(&args),
             #[cfg(feature = "sandbox")]
             Self::Sandbox(args) => sandbox::run(args),

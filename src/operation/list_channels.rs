@@ -52,7 +52,7 @@ pub(super) struct Listing {
     /// How many channels there are.
     count: usize,
     /// Guilds that could not be read.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     errors: Vec<Unread>,
 }
 
