@@ -9,6 +9,7 @@ mod carry;
 mod endpoint;
 mod message;
 mod result;
+mod schema;
 mod stdio;
 mod tools;
 
@@ -216,15 +217,13 @@ impl ServerHandler for Desk {
     fn on_custom_request(
         &self,
         request: CustomRequest,
-        _: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> impl Future<Output = Result<CustomResult, ErrorData>> + Send + '_ {
-        let known = [
-            "initialize",
-            "server/discover",
-            "ping",
-            "tools/call",
-            "tools/list",
-        ];
+        let known: &[&str] = if is_modern(&context) {
+            &["server/discover", "tools/call", "tools/list"]
+        } else {
+            &["initialize", "ping", "tools/call", "tools/list"]
+        };
         ready(Err(if known.contains(&request.method.as_str()) {
             ErrorData::invalid_params("the params are not those of the method", None)
         } else {
@@ -261,4 +260,64 @@ fn about_server() -> MetaObject {
 fn implementation() -> Implementation {
     Implementation::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"))
         .with_description(env!("CARGO_PKG_DESCRIPTION"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use axum::http::{Method, Request};
+    use bytes::Bytes;
+    use http_body_util::BodyExt;
+    use serde_json::{json, value::to_raw_value};
+
+    use super::*;
+
+    /// Waits twice before it answers.
+    struct Waits;
+
+    impl Carry for Waits {
+        fn carry(&self, asked: Asked) -> Carried {
+            Box::pin(async move {
+                for secs in [2, 3] {
+                    let duration = Duration::from_secs(secs);
+                    asked.progress.tell(Wait { duration });
+                    tokio::task::yield_now().await;
+                }
+                Ok(to_raw_value(&json!({"count": 0})).unwrap())
+            })
+        }
+    }
+
+    async fn ask(meta: &Value) -> String {
+        let desk = Desk::new(Arc::new(Waits), Offer::default(), None, None);
+        let endpoint = Endpoint::new(move || desk.clone());
+        let params = json!({"name": "list_channels", "_meta": meta});
+        let call = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params});
+        let request = Request::builder()
+            .method(Method::POST)
+            .header("accept", "application/json, text/event-stream")
+            .header("content-type", "application/json");
+        let (head, ()) = request.body(()).unwrap().into_parts();
+        let answer = endpoint.answer(head, Bytes::from(call.to_string())).await;
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        String::from_utf8(body.to_vec()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn who_asks_for_progress_is_told_of_waits_and_others_get_one_answer() {
+        let events = ask(&json!({"progressToken": "p"})).await;
+        assert_eq!(
+            events.matches("notifications/progress").count(),
+            2,
+            "{events}"
+        );
+        assert!(events.contains("waiting for 3s before Discord"), "{events}");
+        assert!(
+            events.contains(r#""structuredContent":{"count":0}"#),
+            "{events}"
+        );
+        let answer: Value = serde_json::from_str(&ask(&json!({})).await).unwrap();
+        assert_eq!(answer["result"]["structuredContent"], json!({"count": 0}));
+    }
 }
