@@ -59,7 +59,7 @@ pub(super) struct Args {
     #[arg(long, visible_alias = "server-id", value_name = "ID", value_parser = parse_guild)]
     guild_id: Option<String>,
     /// Offer these tools only.
-    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
     tools: Option<Vec<String>>,
     /// Offer no tool that changes something.
     #[arg(long)]

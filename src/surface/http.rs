@@ -137,11 +137,14 @@ fn held(response: Response, under_way: Arc<()>) -> Response {
     if kind.is_none_or(|kind| kind != EVENT_STREAM) {
         return response;
     }
-    let held = move |frame| {
-        let _under_way = &under_way;
-        frame
-    };
-    response.map(|body| Body::new(body.map_frame(held)))
+    response.map(|body| {
+        let held = body.map_frame(move |frame| {
+            // It is dropped with this, and this with the body.
+            let _ = &under_way;
+            frame
+        });
+        Body::new(held)
+    })
 }
 
 async fn call(State(site): State<Site>, request: Request) -> Response {
@@ -286,4 +289,21 @@ fn token(headers: &HeaderMap) -> Option<Result<Token, InvalidToken>> {
 
 fn json(status: StatusCode, body: String) -> Response {
     (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_is_under_way_until_its_stream_is_dropped() {
+        let call = Arc::new(());
+        let of_kind = |kind| ([(header::CONTENT_TYPE, kind)], "").into_response();
+        let stream = held(of_kind(EVENT_STREAM), Arc::clone(&call));
+        let whole = held(of_kind("application/json"), Arc::clone(&call));
+        assert_eq!(Arc::strong_count(&call), 2);
+        drop(stream);
+        assert_eq!(Arc::strong_count(&call), 1);
+        drop(whole);
+    }
 }

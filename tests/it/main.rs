@@ -19,6 +19,8 @@ mod doors;
 mod far_side;
 mod growth;
 mod json_rpc;
+mod mcp;
+mod mcp_stdio;
 mod restarts;
 mod sandbox;
 mod sandbox_faults;

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     daemon::Daemon,
+    mcp,
     sandbox::SandboxProcess,
     upstream::{Upstream, http},
 };
@@ -24,6 +25,26 @@ fn send_everywhere(daemon: &Daemon, token: &str, channel: &str) {
     let bare = json!({"jsonrpc": "2.0", "id": 1, "method": "discord.sendMessage",
         "params": {"channel_id": channel, "content": MESSAGE}});
     daemon.post(&[("authorization", &header)], &bare);
+    let arguments = json!({"channel_id": channel, "content": MESSAGE});
+    let call = mcp::request(1, "tools/call", &mcp::tool("send_message", &arguments));
+    mcp::ask(&mut daemon.http(), "/mcp", token, &call);
+    for wrong in [
+        mcp::legacy(1, "tools/call", &mcp::tool(token, &json!({token: token}))),
+        mcp::legacy(1, token, &json!({})),
+        mcp::legacy(1, "tools/list", &json!({"cursor": token})),
+        mcp::tool("discord_token", &json!({"discord_token": token})),
+    ] {
+        let headers = [("authorization", token), ("mcp-protocol-version", token)];
+        let body = wrong.to_string();
+        mcp::post(&mut daemon.http(), "/mcp", &[], body.as_bytes());
+        mcp::post(&mut daemon.http(), "/mcp", &headers, body.as_bytes());
+        mcp::post(
+            &mut daemon.http(),
+            "/",
+            &[("mcp-method", token)],
+            body.as_bytes(),
+        );
+    }
     // What goes wrong before a call is one: broken texts, wrong types, unknown names.
     for wrong in [
         format!("{{\"discord_token\":\"{token}\n"),

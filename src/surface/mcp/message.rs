@@ -14,7 +14,7 @@ use serde_json::Value;
 const VERSION: &str = "mcp-protocol-version";
 
 /// Reads one message.
-pub(super) fn read(text: &[u8]) -> Result<ClientJsonRpcMessage, Box<JsonRpcError>> {
+pub(super) fn read(text: &[u8]) -> Result<ClientJsonRpcMessage, JsonRpcError> {
     let value: Value = serde_json::from_slice(text).map_err(|err| {
         let (line, column) = (err.line(), err.column());
         unreadable(&format!("not JSON at line {line} column {column}"))
@@ -29,6 +29,12 @@ pub(super) fn read(text: &[u8]) -> Result<ClientJsonRpcMessage, Box<JsonRpcError
         },
         None => None,
     };
+    // rmcp would take a cursor that is none for no cursor.
+    let cursor = &value["params"]["cursor"];
+    if value["method"] == "tools/list" && !cursor.is_null() && !cursor.is_string() {
+        let error = ErrorData::invalid_params("cursor: expected a string", None);
+        return Err(JsonRpcError::new(id, error));
+    }
     ClientJsonRpcMessage::deserialize(value)
         .map_err(|_| invalid(id, "a message is a JSON-RPC 2.0 request or notification"))
 }
@@ -37,7 +43,7 @@ pub(super) fn read(text: &[u8]) -> Result<ClientJsonRpcMessage, Box<JsonRpcError
 pub(super) fn refuse_version(
     headers: &HeaderMap,
     message: &ClientJsonRpcMessage,
-) -> Result<(), Box<JsonRpcError>> {
+) -> Result<(), JsonRpcError> {
     let ClientJsonRpcMessage::Request(request) = message else {
         return Ok(());
     };
@@ -53,16 +59,16 @@ pub(super) fn refuse_version(
         return Ok(());
     }
     let error = ErrorData::unsupported_protocol_version(named, known);
-    Err(Box::new(JsonRpcError::new(Some(request.id.clone()), error)))
+    Err(JsonRpcError::new(Some(request.id.clone()), error))
 }
 
 /// Bytes that are no JSON text.
-pub(super) fn unreadable(why: &str) -> Box<JsonRpcError> {
+pub(super) fn unreadable(why: &str) -> JsonRpcError {
     let error = ErrorData::parse_error(format!("Parse error: {why}"), None);
-    Box::new(JsonRpcError::new(None, error))
+    JsonRpcError::new(None, error)
 }
 
-fn invalid(id: Option<RequestId>, why: &str) -> Box<JsonRpcError> {
+fn invalid(id: Option<RequestId>, why: &str) -> JsonRpcError {
     let error = ErrorData::invalid_request(format!("Invalid request: {why}"), None);
-    Box::new(JsonRpcError::new(id, error))
+    JsonRpcError::new(id, error)
 }

@@ -27,7 +27,7 @@ struct Facts {
 pub(super) fn done(listed: &Listed, reply: &RawValue) -> CallToolResult {
     let structured: Value = serde_json::from_str(reply.get()).unwrap_or_default();
     let told = format!("{}: {}", listed.title, told(&structured));
-    let mut result = CallToolResult::success(texts(told, reply));
+    let mut result = CallToolResult::success(texts(&told, reply));
     result.structured_content = Some(structured);
     result
 }
@@ -38,18 +38,18 @@ pub(super) fn refused(error: &RawValue) -> CallToolResult {
         Ok(said) => said.sentence(),
         Err(_) => "the call came back with an error".to_owned(),
     };
-    let mut result = CallToolResult::error(texts(told, error));
+    let mut result = CallToolResult::error(texts(&told, error));
     result.structured_content = serde_json::from_str(error.get()).ok();
     result
 }
 
-fn texts(told: String, json: &RawValue) -> Vec<ContentBlock> {
+fn texts(told: &str, json: &RawValue) -> Vec<ContentBlock> {
     let text = |text: &str, audience| {
         let mut annotations = Annotations::default();
         annotations.audience = Some(vec![audience]);
         ContentBlock::Text(TextContent::new(text).with_annotations(annotations))
     };
-    vec![text(&told, Role::User), text(json.get(), Role::Assistant)]
+    vec![text(told, Role::User), text(json.get(), Role::Assistant)]
 }
 
 /// Says a reply in words: what it holds at its root, and of lists how long they are.
@@ -74,12 +74,12 @@ impl Said {
             message,
             data,
         } = self;
-        let mut sentence = format!("{message} ({code})");
-        for (name, fact) in [("delivered", &data.delivered), ("hint", &data.hint)] {
-            if let Some(fact) = fact {
-                sentence.push_str(&format!("; {name}: {fact}"));
-            }
-        }
-        sentence
+        let facts = [("delivered", &data.delivered), ("hint", &data.hint)];
+        let facts = facts
+            .into_iter()
+            .filter_map(|(name, fact)| Some((name, fact.as_ref()?)));
+        facts.fold(format!("{message} ({code})"), |said, (name, fact)| {
+            format!("{said}; {name}: {fact}")
+        })
     }
 }

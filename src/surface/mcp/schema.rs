@@ -55,10 +55,10 @@ fn schema(of: fn(&mut SchemaGenerator) -> Schema, contract: Contract) -> Map<Str
     let mut generator = settings.into_generator();
     let mut schema = of(&mut generator);
     RecursiveTransform(simplify).transform(&mut schema);
-    let mut members = match schema.to_value() {
-        Value::Object(members) => members,
-        _ => Map::new(),
-    };
+    let mut members = Map::new();
+    if let Value::Object(of_type) = schema.to_value() {
+        members = of_type;
+    }
     members.insert("type".to_owned(), Value::from("object"));
     let definitions = generator.take_definitions(true);
     if !definitions.is_empty() {

@@ -65,7 +65,7 @@ struct Stdio {
     unwritten: Option<mpsc::Sender<Bytes>>,
     writer: JoinHandle<()>,
     /// Said next, because what came was no message.
-    refusal: Option<Box<JsonRpcError>>,
+    refusal: Option<JsonRpcError>,
 }
 
 impl Stdio {
@@ -161,7 +161,7 @@ impl Stdio {
         if self.refusal.is_some() {
             let place = self.unwritten.as_ref()?.reserve().await.ok()?;
             let refusal = self.refusal.take()?;
-            place.send(line(&ServerJsonRpcMessage::Error(*refusal)));
+            place.send(line(&ServerJsonRpcMessage::Error(refusal)));
         }
         Some(())
     }
