@@ -198,7 +198,9 @@ fn parse_guild(text: &str) -> Result<String, String> {
 
 fn parse_place(text: &str) -> Result<Address, String> {
     if text.starts_with("http://") || text.starts_with("https://") {
-        parse_url(text).map(Address::Http)
+        // The daemon's MCP endpoint is at the same place.
+        let origin = text.strip_suffix("/mcp").unwrap_or(text);
+        parse_url(origin).map(Address::Http)
     } else {
         Ok(Address::Unix(text.into()))
     }

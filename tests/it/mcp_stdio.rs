@@ -355,7 +355,7 @@ fn calls_are_passed_on_to_a_daemon() {
     let variables = [(BASE, NOWHERE), ("DISCORD_TOKEN", sandbox.token(1))];
     let call = |name: &str, arguments: Value| request(1, "tools/call", &tool(name, &arguments));
     let channel = sandbox.channel("general");
-    for place in [socket, &url] {
+    for place in [socket, &url, &format!("{url}/mcp")] {
         let mut server = Server::start(&["--connect", place], &variables);
         let arguments = json!({"channel_id": channel, "content": "x"});
         let sent = server.ask(&call("send_message", arguments));
@@ -373,7 +373,7 @@ fn calls_are_passed_on_to_a_daemon() {
         let refused = server.ask(&call("list_channels", arguments));
         assert_eq!(refused["result"]["isError"], true, "{refused}");
     }
-    assert_eq!(sandbox.texts("general").len(), 2);
+    assert_eq!(sandbox.texts("general").len(), 3);
     let mut server = Server::start(&["--connect", "/nowhere/at/all.sock"], &variables);
     let arguments = json!({"channel_id": channel, "content": "x"});
     let refused = server.ask(&call("send_message", arguments));

@@ -3,10 +3,13 @@
 use std::sync::{Arc, LazyLock};
 
 use rmcp::model::{Tool, ToolAnnotations};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::schema;
-use crate::operation::{Effect, Entry, TABLE};
+use crate::{
+    operation::{Effect, Entry, TABLE},
+    surface::openrpc::{TIMEOUT, timeout_schema},
+};
 
 /// A tool, and the operation that it stands for.
 pub(super) struct Listed {
@@ -82,10 +85,8 @@ fn list(entry: &'static Entry) -> Option<Listed> {
         Some(Value::String(text)) => unwrapped(&text),
         Some(_) | None => String::new(),
     };
-    let timeout = json!({"type": "integer", "minimum": 1,
-        "description": "Most time the call may take, in milliseconds."});
     if let Some(Value::Object(properties)) = input.get_mut("properties") {
-        properties.insert("timeout_ms".to_owned(), timeout);
+        properties.insert(TIMEOUT.to_owned(), timeout_schema());
     }
     let tool = Tool::new(entry.tool?.name, description, Arc::new(input))
         .with_title(title)
