@@ -5,7 +5,7 @@
 //! ```text
 //!          listener            surface            operation           discord
 //! socket → accept, sniff → lines, HTTP, WS;  → what is asked,  → a fresh twilight → its own
-//!          first byte          JSON-RPC, the     params typed        client, through    connection
+//!          first byte          JSON-RPC, MCP;    params typed        client, through    connection
 //!                              token, the row    and checked         the one exit       to Discord
 //! socket ← one writer      ←  codes, shapes    ← reply or error   ← facts, no texts   ← status, bytes
 //! ```

@@ -2,8 +2,9 @@
 //!
 //! A filter says what is shown of this crate. Of every other crate nothing below a warning is ever
 //! shown, whatever the filter says: jsonrpsee, rmcp, hyper, h2 and twilight print bodies, headers
-//! and paths at lower levels, and with them tokens and messages. Of a panic it tells no text that
-//! was made while the program ran: such a text may hold what was worked on.
+//! and paths at lower levels, and with them tokens and messages. rmcp warns of every mistake of a
+//! client's, in the client's words: of it only errors are shown. Of a panic no text is told that was
+//! made while the program ran: such a text may hold what was worked on.
 
 use std::{
     any::Any,
@@ -66,7 +67,8 @@ fn reason(payload: &(dyn Any + Send)) -> &'static str {
 }
 
 fn shown_of_others() -> Targets {
-    Targets::new().with_default(Level::WARN)
+    let shown = Targets::new().with_default(Level::WARN);
+    shown.with_target("rmcp", Level::ERROR)
 }
 
 fn lines<S>(format: LogFormat) -> Box<dyn Layer<S> + Send + Sync>

@@ -73,7 +73,7 @@ fn origin(mut address: SocketAddr) -> anyhow::Result<BaseUrl> {
         .map_err(anyhow::Error::msg)
 }
 
-fn parse_url(text: &str) -> Result<BaseUrl, String> {
+pub(super) fn parse_url(text: &str) -> Result<BaseUrl, String> {
     let wanted = "an address such as http://127.0.0.1:9091 is wanted, without a path or a user";
     let url: BaseUrl = text.parse().map_err(|_| wanted)?;
     if url.scheme() == &Scheme::HTTP {

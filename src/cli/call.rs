@@ -20,7 +20,7 @@ use crate::{config::Environment, discord::Delivered, operation::Effect};
 /// How the names of the methods begin that take a token.
 const OF_DISCORD: &str = "discord.";
 /// The variable that the token comes from.
-const TOKEN_VARIABLE: &str = "DISCORD_TOKEN";
+pub(super) const TOKEN_VARIABLE: &str = "DISCORD_TOKEN";
 /// What a call that came back with an error ends with, and one whose fate is not known.
 const FAILED: u8 = 1;
 /// What a call that never left ends with.
@@ -84,7 +84,7 @@ struct Facts {
 
 /// An error object of our own, spelled as the daemon spells its.
 #[derive(Serialize)]
-struct ErrorObject {
+pub(super) struct ErrorObject {
     code: u16,
     message: String,
     data: Details,
@@ -177,7 +177,8 @@ fn tell(said: &Said) {
 }
 
 impl ErrorObject {
-    fn of(method: &str, trouble: &Trouble, nonce: Option<String>) -> Self {
+    /// Tells what is known of a call that has no answer.
+    pub(super) fn of(method: &str, trouble: &Trouble, nonce: Option<String>) -> Self {
         let (code, kind) = match trouble {
             Trouble::Lost { .. } | Trouble::Unreachable { .. } => (503, "unavailable"),
             Trouble::TimedOut { .. } => (504, "timed_out"),

@@ -85,18 +85,11 @@ pub(super) fn call(
     params: Option<&RawValue>,
     timeout: Duration,
 ) -> anyhow::Result<Result<Answer, Trouble>> {
-    let call = Call {
-        jsonrpc: "2.0",
-        id: 1,
-        method,
-        params,
-    };
-    let text = serde_json::to_string(&call).expect("texts and JSON are JSON");
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("start the runtime")?;
-    let answer = runtime.block_on(ask(addresses, text, timeout));
+    let answer = runtime.block_on(ask(addresses, method, params, timeout));
     // A name that is still being looked up is not waited for.
     runtime.shutdown_background();
     Ok(answer)
@@ -114,7 +107,20 @@ pub(super) fn parse_timeout(text: &str) -> Result<Duration, String> {
     Ok(timeout)
 }
 
-async fn ask(addresses: &[Address], text: String, timeout: Duration) -> Result<Answer, Trouble> {
+/// Calls a method as [`call`] does, in the runtime that there is.
+pub(super) async fn ask(
+    addresses: &[Address],
+    method: &str,
+    params: Option<&RawValue>,
+    timeout: Duration,
+) -> Result<Answer, Trouble> {
+    let call = Call {
+        jsonrpc: "2.0",
+        id: 1,
+        method,
+        params,
+    };
+    let text = serde_json::to_string(&call).expect("texts and JSON are JSON");
     let deadline = Instant::now() + timeout;
     let (address, connection) = connect(addresses, deadline).await?;
     let answer = match timeout_at(deadline, connection.exchange(&address, text)).await {

@@ -9,9 +9,11 @@ mod flags;
 mod health;
 mod identities;
 mod man;
+mod mcp;
 mod openrpc;
 mod output;
 mod params;
+mod pass;
 #[cfg(feature = "sandbox")]
 mod sandbox;
 mod serve;
@@ -46,6 +48,8 @@ enum Command {
     Health(health::Args),
     /// Show which bot each token is, by a test message of each.
     Identities(identities::Args),
+    /// Be an MCP server for one bot, on standard input and output.
+    Mcp(mcp::Args),
     /// Show or check the settings.
     #[command(subcommand)]
     Config(config::Command),
@@ -115,6 +119,7 @@ impl Command {
             Self::Health(args) => return health::run(&args),
             Self::Identities(args) => return identities::run(&args),
             Self::Man(args) => man::run(&args),
+            Self::Mcp(args) => mcp::run(&args),
             Self::Openrpc(args) => openrpc::run(&args),
             #[cfg(feature = "sandbox")]
             Self::Sandbox(args) => sandbox::run(args),

@@ -259,7 +259,7 @@ impl State {
     fn refused(&mut self, now: Instant, token: u64, since: Instant) {
         let pause = match self.tokens.get(&token) {
             // Of several requests at once each is refused, and that is no new refusal.
-            Some(before) if since < before.at => before.pause,
+            Some(before) if since <= before.at => before.pause,
             Some(_) => WINDOW,
             None => FIRST_PAUSE,
         };

@@ -8,6 +8,7 @@ mod error;
 mod exit;
 mod guard;
 mod peer;
+mod progress;
 mod said;
 mod token;
 
@@ -26,6 +27,7 @@ pub use self::{
     exit::Exit,
     guard::GuardState,
     peer::Peer,
+    progress::{Progress, Wait},
     token::{InvalidToken, Token},
 };
 
@@ -61,8 +63,14 @@ pub enum Repeat {
 /// # Errors
 ///
 /// When the system gives no runtime to make it in.
-pub fn connect(exit: &Exit, token: Token, peer: Peer, deadline: Instant) -> Result<Discord, Error> {
-    let passage = exit.admit(token, peer, deadline);
+pub fn connect(
+    exit: &Exit,
+    token: Token,
+    peer: Peer,
+    deadline: Instant,
+    progress: Progress,
+) -> Result<Discord, Error> {
+    let passage = exit.admit(token, peer, deadline, progress);
     let timeout = deadline.saturating_duration_since(Instant::now()) + MARGIN;
     // The builder spawns a rate limiter's task that never ends, even when none is wanted. It is
     // born in a runtime of its own, which is never driven, and ends with that.
@@ -222,7 +230,7 @@ mod tests {
         let exit = Exit::open(&settings, CancellationToken::new(), &TaskTracker::new()).unwrap();
         let deadline = Instant::now() + Duration::from_secs(30);
         let token = Token::parse("made-up").unwrap();
-        let discord = connect(&exit, token, Peer::Own, deadline).unwrap();
+        let discord = connect(&exit, token, Peer::Own, deadline, Progress::default()).unwrap();
         let route = Route::CreateMessage { channel_id: 1 };
         let request = Request::builder(&route).body(b"{}".to_vec()).build();
         let request = discord.client.request::<Vec<()>>(request.unwrap());

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Call, Effect, Error, Operation, error::millis};
+use super::{Call, Effect, Error, Operation, Tool, error::millis};
 use crate::discord::GuardState;
 
 /// Tells how the daemon is: whether it takes calls, how many are under way, and where it sends them.
@@ -85,6 +85,7 @@ impl Operation for Health {
     const NAME: &'static str = "health";
     const EFFECT: Effect = Effect::Local;
     const POSITIONS: &'static [&'static str] = &[];
+    const TOOL: Option<Tool> = None;
     type Reply = HealthReply;
 
     async fn call(self, call: &Call) -> Result<HealthReply, Error> {

@@ -13,7 +13,7 @@ use twilight_model::id::{
 };
 
 use super::{
-    Call, Effect, Error, Operation,
+    Call, Effect, Error, Operation, Tool,
     body::Snowflake,
     guild::{self, Channel, ChannelKind, ChannelKinds, GuildName},
 };
@@ -52,7 +52,7 @@ pub(super) struct Listing {
     /// How many channels there are.
     count: usize,
     /// Guilds that could not be read.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     errors: Vec<Unread>,
 }
 
@@ -101,6 +101,10 @@ impl Operation for ListChannels {
     const NAME: &'static str = "discord.listChannels";
     const EFFECT: Effect = Effect::Reads;
     const POSITIONS: &'static [&'static str] = &["guild_id", "types"];
+    const TOOL: Option<Tool> = Some(Tool {
+        name: "list_channels",
+        title: "List channels",
+    });
     type Reply = Listing;
 
     async fn call(self, call: &Call) -> Result<Listing, Error> {

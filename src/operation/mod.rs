@@ -24,7 +24,7 @@ pub use self::{
     params::Params,
 };
 use crate::{
-    discord::{self, Discord, Exit, Peer, Token},
+    discord::{self, Discord, Exit, Peer, Progress, Token},
     metrics::Metrics,
 };
 
@@ -36,6 +36,8 @@ pub trait Operation: DeserializeOwned + JsonSchema + Send + 'static {
     const EFFECT: Effect;
     /// Params that may also come by position, in this order, behind the token if it takes one.
     const POSITIONS: &'static [&'static str];
+    /// What it is as a tool of an agent; none for what agents have no use for.
+    const TOOL: Option<Tool>;
     /// What it answers.
     type Reply: Serialize + JsonSchema;
 
@@ -54,7 +56,16 @@ pub enum Effect {
     Reads,
 }
 
-/// Every operation there is.
+/// An operation as agents are offered it.
+#[derive(Clone, Copy, Debug)]
+pub struct Tool {
+    /// Its name: letters, digits and `_`, at most 64.
+    pub name: &'static str,
+    /// Its name for people.
+    pub title: &'static str,
+}
+
+/// Every operation there is. The first tool among them does no harm when it is called without params.
 pub const TABLE: &[Entry] = &[
     Entry::of::<health::Health>(),
     Entry::of::<list_channels::ListChannels>(),
@@ -70,6 +81,8 @@ pub struct Entry {
     pub effect: Effect,
     /// Params that may also come by position, behind the token if it takes one.
     pub positions: &'static [&'static str],
+    /// What it is as a tool of an agent; none for what agents have no use for.
+    pub tool: Option<Tool>,
     /// The JSON Schema of its params.
     pub params: fn(&mut SchemaGenerator) -> Schema,
     /// The JSON Schema of its reply.
@@ -88,6 +101,7 @@ impl Entry {
             name: O::NAME,
             effect: O::EFFECT,
             positions: O::POSITIONS,
+            tool: O::TOOL,
             params: O::json_schema,
             reply: O::Reply::json_schema,
             read: read::<O>,
@@ -138,6 +152,8 @@ pub struct Call {
     pub peer: Peer,
     /// When its time is over.
     pub deadline: Instant,
+    /// Where it tells that it waits.
+    pub progress: Progress,
 }
 
 impl Call {
@@ -148,7 +164,8 @@ impl Call {
     /// When the call brought no token.
     pub fn discord(&self) -> Result<Discord, Error> {
         let token = self.token.clone().ok_or(Error::NoToken)?;
-        let Self { peer, deadline, .. } = *self;
-        Ok(discord::connect(&self.hall.exit, token, peer, deadline)?)
+        let (exit, progress) = (&self.hall.exit, self.progress.clone());
+        let discord = discord::connect(exit, token, self.peer, self.deadline, progress);
+        Ok(discord?)
     }
 }

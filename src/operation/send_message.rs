@@ -11,7 +11,7 @@ use twilight_model::id::{
 use twilight_validate::message::{EMBED_COUNT_LIMIT, MESSAGE_CONTENT_LENGTH_MAX, STICKER_MAX};
 
 use super::{
-    Call, Effect, Error, Operation,
+    Call, Effect, Error, Operation, Tool,
     body::{
         AllowedMentions, Embed, MessageReference, Nonce, Object, Poll, Snowflake, check_chars,
         check_count, check_embeds,
@@ -144,6 +144,10 @@ impl Operation for SendMessage {
     const NAME: &'static str = "discord.sendMessage";
     const EFFECT: Effect = Effect::Posts;
     const POSITIONS: &'static [&'static str] = &["channel_id", "content"];
+    const TOOL: Option<Tool> = Some(Tool {
+        name: "send_message",
+        title: "Post a message",
+    });
     type Reply = Sent;
 
     async fn call(self, call: &Call) -> Result<Sent, Error> {

@@ -12,7 +12,7 @@ use twilight_model::{
 };
 
 use super::{
-    Call, Effect, Error, Operation,
+    Call, Effect, Error, Operation, Tool,
     body::{Nonce, Snowflake},
     guild::{self, Bot, Channel},
     send_message::{SendMessage, check_text},
@@ -95,6 +95,10 @@ impl Operation for TestMessage {
     const NAME: &'static str = "discord.test";
     const EFFECT: Effect = Effect::Posts;
     const POSITIONS: &'static [&'static str] = &["guild_id", "channel_id", "content", "dry_run"];
+    const TOOL: Option<Tool> = Some(Tool {
+        name: "test_message",
+        title: "Post a test message",
+    });
     type Reply = Tested;
 
     async fn call(self, call: &Call) -> Result<Tested, Error> {

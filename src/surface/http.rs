@@ -1,5 +1,5 @@
-//! HTTP/1.1: `POST /` is JSON-RPC, an upgrade of it is WebSocket, and a few pages tell how the
-//! daemon is.
+//! HTTP/1.1: `POST /` is JSON-RPC, an upgrade of it is WebSocket, `/mcp` is MCP, and a few pages
+//! tell how the daemon is.
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
@@ -9,7 +9,7 @@ use axum::{
     extract::{Extension, Request, State},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{any, get},
 };
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
@@ -31,6 +31,7 @@ use tower::ServiceExt;
 use super::{
     Caller, Rpc, Visitor,
     document::{invalid_request, parse_error},
+    mcp::{Endpoint, Offer},
     rpc::discovered,
     websocket,
 };
@@ -42,6 +43,8 @@ use crate::{
 /// Most bytes of a request's head that are held, and of an answer that waits to be written.
 const MAX_BUFFER_BYTES: usize = 64 << 10;
 
+/// What a stream of events is called.
+const EVENT_STREAM: &str = "text/event-stream";
 /// How much of a body that is too large is read and thrown away, in bytes: closing on unread input
 /// would reset the connection, and the answer with it.
 const MAX_DISCARDED_BYTES: usize = 16 << 20;
@@ -52,6 +55,7 @@ const GOODBYE: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 struct Site {
     rpc: Arc<Rpc>,
+    mcp: Endpoint,
     stop: CancellationToken,
 }
 
@@ -64,15 +68,22 @@ impl Site {
 
 /// The pages there are. Web sockets end when `stop` is cancelled.
 pub fn router(rpc: Arc<Rpc>, stop: CancellationToken) -> Router {
+    let mcp = Endpoint::of(Arc::clone(&rpc), Offer::default());
+    router_with(rpc, mcp, stop)
+}
+
+/// The pages there are, with these tools for agents.
+pub fn router_with(rpc: Arc<Rpc>, mcp: Endpoint, stop: CancellationToken) -> Router {
     Router::new()
-        .route("/", get(upgrade).post(call))
+        .route("/", get(upgrade).post(call).delete(ask_mcp))
         .route("/health", get(health))
         .route("/livez", get(async || StatusCode::OK))
+        .route("/mcp", any(ask_mcp))
         .route("/metrics", get(metrics))
         .route("/openrpc.json", get(openrpc))
         .route("/readyz", get(ready))
         .fallback(async || StatusCode::NOT_FOUND)
-        .with_state(Site { rpc, stop })
+        .with_state(Site { rpc, mcp, stop })
 }
 
 /// Serves one connection until the peer is done, or `stop` is cancelled and its call is answered.
@@ -95,8 +106,7 @@ pub async fn serve<S>(
         request.extensions_mut().insert(visitor.clone());
         async move {
             let answer = router.oneshot(request).await;
-            drop(under_way);
-            answer
+            answer.map(|response| held(response, under_way))
         }
     });
     let mut connection = pin!(
@@ -127,11 +137,30 @@ pub async fn serve<S>(
     }
 }
 
+/// Keeps a call under way as long as its answer is a stream that goes on.
+fn held(response: Response, under_way: Arc<()>) -> Response {
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    if kind.is_none_or(|kind| kind != EVENT_STREAM) {
+        return response;
+    }
+    response.map(|body| {
+        let held = body.map_frame(move |frame| {
+            // It is dropped with this, and this with the body.
+            let _ = &under_way;
+            frame
+        });
+        Body::new(held)
+    })
+}
+
 async fn call(
     State(site): State<Site>,
     Extension(visitor): Extension<Visitor>,
     request: Request,
 ) -> Response {
+    if takes_event_stream(request.headers()) {
+        return ask_mcp(State(site), Extension(visitor), request).await;
+    }
     let (head, body) = request.into_parts();
     if let Some(refused) = refuse_web_page(&head.headers) {
         return refused;
@@ -151,11 +180,33 @@ async fn call(
     }
 }
 
+/// Answers a message of MCP's.
+async fn ask_mcp(
+    State(site): State<Site>,
+    Extension(visitor): Extension<Visitor>,
+    request: Request,
+) -> Response {
+    let (mut head, body) = request.into_parts();
+    if let Some(refused) = refuse_web_page(&head.headers) {
+        return refused;
+    }
+    let body = match read(&site.rpc, body).await {
+        Ok(body) => body,
+        Err(refused) => return refused,
+    };
+    let caller = site.caller(visitor, &head.headers);
+    head.extensions.insert(caller);
+    site.mcp.answer(head, body).await
+}
+
 async fn upgrade(
     State(site): State<Site>,
     Extension(visitor): Extension<Visitor>,
     request: Request,
 ) -> Response {
+    if takes_event_stream(request.headers()) {
+        return ask_mcp(State(site), Extension(visitor), request).await;
+    }
     if let Some(refused) = refuse_web_page(request.headers()) {
         return refused;
     }
@@ -239,6 +290,15 @@ fn is_json(headers: &HeaderMap) -> bool {
     essence.trim().eq_ignore_ascii_case("application/json")
 }
 
+/// Whether the client speaks MCP: clients of MCP must take a stream of events, those of JSON-RPC
+/// have no use for one.
+fn takes_event_stream(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(header::ACCEPT).iter();
+    let accepted = accepted.filter_map(|it| it.to_str().ok());
+    let mut kinds = accepted.flat_map(|it| it.split([',', ';']));
+    kinds.any(|it| it.trim().eq_ignore_ascii_case(EVENT_STREAM))
+}
+
 /// The token in the `Authorization` header, if there is one.
 fn token(headers: &HeaderMap) -> Option<Result<Token, InvalidToken>> {
     let header = headers.get(header::AUTHORIZATION)?;
@@ -247,4 +307,21 @@ fn token(headers: &HeaderMap) -> Option<Result<Token, InvalidToken>> {
 
 fn json(status: StatusCode, body: String) -> Response {
     (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_is_under_way_until_its_stream_is_dropped() {
+        let call = Arc::new(());
+        let of_kind = |kind| ([(header::CONTENT_TYPE, kind)], "").into_response();
+        let stream = held(of_kind(EVENT_STREAM), Arc::clone(&call));
+        let whole = held(of_kind("application/json"), Arc::clone(&call));
+        assert_eq!(Arc::strong_count(&call), 2);
+        drop(stream);
+        assert_eq!(Arc::strong_count(&call), 1);
+        drop(whole);
+    }
 }

@@ -1,10 +1,11 @@
 //! How calls come and how they are spelled: raw JSON texts, HTTP and WebSocket, all of them
-//! speaking JSON-RPC.
+//! speaking JSON-RPC; and MCP, over HTTP and on standard input.
 //!
 //! It must not talk to Discord: it reads a call, hands it to the table, and writes the answer.
 
 mod document;
 pub mod http;
+pub mod mcp;
 pub mod openrpc;
 mod rpc;
 pub mod stream;
@@ -63,6 +64,17 @@ impl Gone {
             if (self.0)() {
                 return;
             }
+        }
+    }
+}
+
+impl Visitor {
+    /// This process itself, which is there as long as it asks.
+    #[must_use]
+    pub fn own() -> Self {
+        Self {
+            peer: Peer::Own,
+            gone: Gone::new(|| false),
         }
     }
 }

@@ -8,6 +8,8 @@ use crate::operation::{Entry, TABLE};
 
 /// The version of the specification that the document keeps.
 const SPECIFICATION: &str = "1.3.2";
+/// What every call to Discord takes beside its own params.
+pub(super) const TIMEOUT: &str = "timeout_ms";
 
 /// Writes the document.
 #[must_use]
@@ -89,9 +91,13 @@ fn token() -> Value {
 }
 
 fn timeout() -> Value {
-    let schema = json!({"type": "integer", "minimum": 1,
-        "description": "Most time the call may take, in milliseconds."});
-    param("timeout_ms", false, &schema)
+    param(TIMEOUT, false, &timeout_schema())
+}
+
+/// The schema of the time that a call may take.
+pub(super) fn timeout_schema() -> Value {
+    json!({"type": "integer", "minimum": 1,
+        "description": "Most time the call may take, in milliseconds."})
 }
 
 /// What a call to Discord can come back with.

@@ -26,7 +26,7 @@ use tokio_util::task::TaskTracker;
 use super::{Caller, openrpc};
 use crate::{
     config::Limits,
-    discord::{Delivered, Peer, Token},
+    discord::{Delivered, Peer, Progress, Token},
     operation::{Call, Effect, Entry, Error, Hall, Job, Params, TABLE},
 };
 
@@ -42,6 +42,13 @@ pub(super) struct Shared {
     pub(super) limits: Limits,
     places: Semaphore,
     pub(super) tracker: TaskTracker,
+}
+
+/// Who asks, of a call whose token is known.
+pub(super) struct Asker {
+    pub(super) token: Option<Token>,
+    pub(super) peer: Peer,
+    pub(super) progress: Progress,
 }
 
 /// The method that returns the `OpenRPC` document.
@@ -100,10 +107,13 @@ impl Rpc {
     /// Answers an operation that needs neither params nor a token, outside of JSON-RPC.
     pub(super) async fn local(&self, name: &str, peer: Peer) -> Option<Box<RawValue>> {
         let entry = TABLE.iter().find(|entry| entry.name == name)?;
-        let timeout = self.shared.limits.call_timeout;
-        let call = self.shared.call(None, peer, timeout);
-        let job = entry.read(Params::default(), call).ok()?;
-        job.await.ok()
+        let asker = Asker {
+            token: None,
+            peer,
+            progress: Progress::default(),
+        };
+        let job = self.shared.begin_with(entry, Params::default(), asker);
+        job.ok()?.await.ok()
     }
 }
 
@@ -121,24 +131,56 @@ impl Shared {
             Some(json) => Params::parse(json, positions)?,
         };
         let caller = extensions.get::<Caller>();
-        let peer = caller.map_or(Peer::Own, |caller| caller.visitor.peer);
-        if !entry.takes_token() {
-            let call = self.call(None, peer, self.limits.call_timeout);
-            return entry.read(params, call);
+        let mut token = None;
+        if entry.takes_token() {
+            token = match params.take::<Cow<'_, str>>("discord_token")? {
+                Some(text) => Some(Token::parse(&text)?),
+                None => caller.and_then(|it| it.token.clone()).transpose()?,
+            };
         }
-        if self.hall.metrics.draining() {
-            return Err(Error::Stopping);
-        }
-        let token = match params.take::<Cow<'_, str>>("discord_token")? {
-            Some(text) => Some(Token::parse(&text)?),
-            None => caller.and_then(|it| it.token.clone()).transpose()?,
+        let asker = Asker {
+            token,
+            peer: caller.map_or(Peer::Own, |caller| caller.visitor.peer),
+            progress: Progress::default(),
         };
-        let timeout = self.timeout(params.take("timeout_ms")?)?;
-        entry.read(params, self.call(token, peer, timeout))
+        self.begin_with(entry, params, asker)
+    }
+
+    /// Reads the params of a call whose token is known: its time, and then its own.
+    pub(super) fn begin_with(
+        &self,
+        entry: &Entry,
+        mut params: Params<'_>,
+        asker: Asker,
+    ) -> Result<Job, Error> {
+        let mut timeout = self.limits.call_timeout;
+        if entry.takes_token() {
+            if self.hall.metrics.draining() {
+                return Err(Error::Stopping);
+            }
+            timeout = self.timeout(params.take("timeout_ms")?)?;
+        }
+        let Asker {
+            token,
+            peer,
+            progress,
+        } = asker;
+        let call = Call {
+            hall: Arc::clone(&self.hall),
+            token,
+            peer,
+            deadline: Instant::now() + timeout,
+            progress,
+        };
+        entry.read(params, call)
     }
 
     /// Runs a call. One that changes something goes on when nobody waits for it any more.
-    async fn finish(self: Arc<Self>, entry: &Entry, job: Job) -> Result<Box<RawValue>, Error> {
+    pub(super) async fn finish(
+        self: Arc<Self>,
+        entry: &Entry,
+        job: Job,
+    ) -> Result<Box<RawValue>, Error> {
         if !entry.takes_token() {
             return job.await;
         }
@@ -161,15 +203,6 @@ impl Shared {
                     delivered: Delivered::Unknown,
                 }))
             }
-        }
-    }
-
-    fn call(&self, token: Option<Token>, peer: Peer, timeout: Duration) -> Call {
-        Call {
-            hall: Arc::clone(&self.hall),
-            token,
-            peer,
-            deadline: Instant::now() + timeout,
         }
     }
 
@@ -204,7 +237,7 @@ fn positions(entry: &Entry) -> Vec<&'static str> {
 }
 
 /// Gives up a call that only reads when its caller is gone; what changes something goes on.
-async fn unless_nobody_waits(
+pub(super) async fn unless_nobody_waits(
     entry: &Entry,
     call: impl Future<Output = Result<Box<RawValue>, Error>>,
     caller: Option<&Caller>,
@@ -220,7 +253,7 @@ async fn unless_nobody_waits(
 }
 
 /// A panic costs one call.
-async fn unless_it_panics(
+pub(super) async fn unless_it_panics(
     job: impl Future<Output = Result<Box<RawValue>, Error>>,
     delivered: Delivered,
 ) -> Result<Box<RawValue>, Error> {

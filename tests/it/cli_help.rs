@@ -88,6 +88,7 @@ fn every_command_is_listed_and_has_an_example() {
         "serve",
         "call",
         "health",
+        "mcp",
         "config show",
         "config check",
         "config default",

@@ -24,6 +24,8 @@ mod far_side;
 mod growth;
 mod guard;
 mod json_rpc;
+mod mcp;
+mod mcp_stdio;
 mod restarts;
 mod sandbox;
 mod sandbox_faults;

@@ -11,6 +11,7 @@ use crate::support::{
     http::Client,
     lines::Lines,
     many::params,
+    mcp,
     sandbox::{FAULTS, SandboxProcess},
     upstream::{Upstream, http},
     websocket::Socket,
@@ -62,6 +63,11 @@ fn call_everything(daemon: &Daemon, token: &str, channel: &str) -> BTreeSet<&'st
             }
             assert_holds_none(&answer.to_string(), &[token, MESSAGE]);
         }
+        let Some(tool) = entry.tool else { continue };
+        let arguments = params(entry, None, channel, MESSAGE);
+        let call = mcp::request(1, "tools/call", &mcp::tool(tool.name, &arguments));
+        let answer = mcp::ask(&mut daemon.http(), "/mcp", token, &call);
+        assert_holds_none(&answer.to_string(), &[token, MESSAGE]);
     }
     let figures = daemon.http().send("GET", "/metrics", &[], b"").body;
     assert_holds_none(&String::from_utf8(figures).unwrap(), &[token, MESSAGE]);
@@ -94,6 +100,19 @@ fn send_mistakes(daemon: &Daemon, token: &str) {
             &headers,
             wrong.as_bytes(),
         );
+    }
+    for wrong in [
+        mcp::legacy(1, "tools/call", &mcp::tool(token, &json!({token: token}))),
+        mcp::legacy(1, token, &json!({})),
+        mcp::legacy(1, "tools/list", &json!({"cursor": token})),
+        mcp::tool("discord_token", &json!({"discord_token": token})),
+    ] {
+        let body = wrong.to_string();
+        let headers = [("authorization", token), ("mcp-protocol-version", token)];
+        mcp::post(&mut daemon.http(), "/mcp", &[], body.as_bytes());
+        mcp::post(&mut daemon.http(), "/mcp", &headers, body.as_bytes());
+        let headers = [("mcp-method", token)];
+        mcp::post(&mut daemon.http(), "/", &headers, body.as_bytes());
     }
 }
 

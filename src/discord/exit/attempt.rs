@@ -29,7 +29,7 @@ const MAX_REFUSAL_BYTES: usize = 64 << 10;
 /// How long is waited for it.
 const REFUSAL_TIME: Duration = Duration::from_secs(2);
 /// How long the head of an answer is waited for that nobody else waits for.
-const HEAD_TIME: Duration = Duration::from_secs(10);
+const HEAD_TIME: Duration = Duration::from_secs(3);
 
 /// One request on its way.
 pub(super) struct Attempt<'a> {

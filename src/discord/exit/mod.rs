@@ -48,6 +48,7 @@ pub(super) use self::{passage::Passage, upstream::innermost};
 use super::{
     guard::{Guard, GuardState},
     peer::Peer,
+    progress::Progress,
     token::Token,
 };
 use crate::config;
@@ -136,8 +137,15 @@ impl Exit {
     }
 
     /// Opens a way for one call.
-    pub(super) fn admit(&self, token: Token, peer: Peer, deadline: Instant) -> Passage {
-        self.hop.passages.admit(token, peer, deadline)
+    pub(super) fn admit(
+        &self,
+        token: Token,
+        peer: Peer,
+        deadline: Instant,
+        progress: Progress,
+    ) -> Passage {
+        let passages = &self.hop.passages;
+        passages.admit(token, peer, deadline, progress)
     }
 }
 

@@ -16,6 +16,7 @@ use super::upstream::Upstream;
 use crate::discord::{
     error::{Error, Scope},
     peer::Peer,
+    progress::Progress,
     token::Token,
 };
 
@@ -35,6 +36,7 @@ pub(super) struct Slot {
     pub(super) token: Token,
     pub(super) peer: Peer,
     pub(super) deadline: Instant,
+    pub(super) progress: Progress,
     /// Cancelled when nobody waits for the call any more.
     pub(super) ended: CancellationToken,
     repeatable: AtomicBool,
@@ -67,13 +69,20 @@ pub(in crate::discord) struct Passage {
 
 impl Passages {
     /// Opens a way for one call.
-    pub(super) fn admit(self: &Arc<Self>, token: Token, peer: Peer, deadline: Instant) -> Passage {
+    pub(super) fn admit(
+        self: &Arc<Self>,
+        token: Token,
+        peer: Peer,
+        deadline: Instant,
+        progress: Progress,
+    ) -> Passage {
         let name = self.next.fetch_add(1, Ordering::Relaxed);
         let slot = Arc::new(Slot {
             secret: secret(),
             token,
             peer,
             deadline,
+            progress,
             ended: CancellationToken::new(),
             repeatable: AtomicBool::new(false),
             limited: Mutex::default(),
@@ -215,7 +224,7 @@ mod tests {
 
     fn admit(passages: &Arc<Passages>) -> Passage {
         let token = Token::parse("made-up").unwrap();
-        passages.admit(token, Peer::Own, Instant::now())
+        passages.admit(token, Peer::Own, Instant::now(), Progress::default())
     }
 
     #[tokio::test]

@@ -15,7 +15,10 @@ use super::{
     attempt::{Answer, Attempt},
     passage::Slot,
 };
-use crate::discord::error::{Cause, Delivered, Error, Guarded, Said, Scope, Unreadable};
+use crate::discord::{
+    error::{Cause, Delivered, Error, Guarded, Said, Scope, Unreadable},
+    progress::Wait,
+};
 
 /// First wait where Discord asks for none; each further one is twice as long.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
@@ -60,6 +63,9 @@ pub(super) async fn send(
             return Err(error);
         };
         tracing::debug!(%error, sent = errand.sent, "waiting to ask discord again");
+        slot.progress.tell(Wait {
+            duration: next.saturating_duration_since(Instant::now()),
+        });
         sleep_until(next).await;
     }
 }

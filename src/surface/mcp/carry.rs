@@ -1,0 +1,75 @@
+//! Who carries out what tools are called for: this process, or whoever it passes calls on to.
+
+use std::{pin::Pin, sync::Arc};
+
+use jsonrpsee::types::ErrorObject;
+use serde_json::value::{RawValue, to_raw_value};
+
+use crate::{
+    discord::{Delivered, Peer, Progress},
+    operation::{Entry, Error, Params},
+    surface::{
+        Caller, Rpc,
+        rpc::{Asker, error_object, unless_it_panics, unless_nobody_waits},
+    },
+};
+
+/// Carries out what tools are called for.
+pub trait Carry: Send + Sync + 'static {
+    /// Begins a call. When this is dropped, one that only reads ends, and any other goes on.
+    fn carry(&self, asked: Asked) -> Carried;
+}
+
+/// A call under way to its reply, or to its error object, either in JSON.
+pub type Carried = Pin<Box<dyn Future<Output = Result<Box<RawValue>, Box<RawValue>>> + Send>>;
+
+/// What a tool was called with.
+pub struct Asked {
+    /// The operation that it stands for.
+    pub entry: &'static Entry,
+    /// The params, a JSON object; the token is not among them.
+    pub params: String,
+    /// Who asks, if the request told.
+    pub caller: Option<Caller>,
+    /// Where the call tells that it waits.
+    pub progress: Progress,
+}
+
+impl Carry for Rpc {
+    fn carry(&self, asked: Asked) -> Carried {
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move {
+            let outcome = async {
+                let caller = asked.caller.as_ref();
+                let who = Asker {
+                    token: caller.and_then(|it| it.token.clone()).transpose()?,
+                    peer: caller.map_or(Peer::Own, |caller| caller.visitor.peer),
+                    progress: asked.progress,
+                };
+                let params = Params::parse(&asked.params, &[])?;
+                let job = shared.begin_with(asked.entry, params, who)?;
+                let finished = shared.finish(asked.entry, job);
+                unless_nobody_waits(asked.entry, finished, caller).await
+            };
+            let outcome = unless_it_panics(outcome, Delivered::No).await;
+            outcome.map_err(|error| spelled(&error))
+        })
+    }
+}
+
+/// What a param that a tool has not is answered with.
+pub(super) fn no_such_param(name: &str) -> Box<RawValue> {
+    let path = name.to_owned();
+    spelled(&Error::UnknownParam { path })
+}
+
+/// Spells an error as JSON-RPC does, but for a token that a tool has no param for.
+fn spelled(error: &Error) -> Box<RawValue> {
+    let mut object = error_object(error);
+    if matches!(error, Error::NoToken) {
+        let why = "the call needs a bot token: in the header `Authorization: Bot <token>`, or where \
+                   `discordd mcp` was told to take it from";
+        object = ErrorObject::owned(object.code(), why, object.data());
+    }
+    to_raw_value(&object).expect("texts and numbers are JSON")
+}
