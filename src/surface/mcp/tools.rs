@@ -161,7 +161,8 @@ mod tests {
 
     #[test]
     fn an_offer_names_tools_that_there_are() {
-        let wrong = Offer::new(Some(vec!["sendMessage".to_owned()]), false).unwrap_err();
+        let wrong = Offer::new(Some(vec!["sendMessage".to_owned()]), false);
+        let wrong = wrong.err().unwrap();
         assert!(wrong.to_string().contains("send_message"), "{wrong}");
         let offer = Offer::new(Some(vec!["send_message".to_owned()]), true).unwrap();
         assert!(!TABLE.iter().any(|entry| offer.has(entry)));
