@@ -321,6 +321,14 @@ impl Details {
     }
 }
 
+impl Details {
+    /// How long to wait before another try, in seconds, rounded up.
+    #[must_use]
+    pub fn retry_after_secs(&self) -> Option<u64> {
+        self.retry_after_ms.map(|millis| millis.div_ceil(1000))
+    }
+}
+
 /// A time in milliseconds, rounded up: whoever comes back then must not come too early.
 pub(super) fn millis(time: Duration) -> u64 {
     let millis = time.as_nanos().div_ceil(1_000_000);

@@ -1,5 +1,5 @@
-//! HTTP/1.1: `POST /` is JSON-RPC, an upgrade of it is WebSocket, `/mcp` is MCP, and a few pages
-//! tell how the daemon is.
+//! HTTP/1.1: `POST /` is JSON-RPC, an upgrade of it is WebSocket, `/mcp` is MCP, three paths are the
+//! REST API of the service this replaces, and a few pages tell how the daemon is.
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
@@ -9,16 +9,11 @@ use axum::{
     extract::{Extension, Request, State},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
-    routing::{any, get},
+    routing::{any, get, post},
 };
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body_util::BodyExt;
-use hyper::{
-    Request as HyperRequest,
-    body::{Body as _, Incoming},
-    server::conn::http1,
-    service::service_fn,
-};
+use hyper::{Request as HyperRequest, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -30,24 +25,28 @@ use tower::ServiceExt;
 
 use super::{
     Caller, Rpc, Visitor,
+    body::{self, Unread},
     document::{invalid_request, parse_error},
     mcp::{Endpoint, Offer},
+    rest,
     rpc::discovered,
     websocket,
 };
 use crate::{
     discord::{InvalidToken, Token},
     metrics::CONTENT_TYPE,
+    operation::Entry,
 };
 
 /// Most bytes of a request's head that are held, and of an answer that waits to be written.
 const MAX_BUFFER_BYTES: usize = 64 << 10;
 
+/// What a page in a browser is told.
+const NO_WEB_PAGE: &str = "calls from web pages are not taken";
+/// What whoever sends something else is told.
+const ONLY_JSON: &str = "the content-type is application/json";
 /// What a stream of events is called.
 const EVENT_STREAM: &str = "text/event-stream";
-/// How much of a body that is too large is read and thrown away, in bytes: closing on unread input
-/// would reset the connection, and the answer with it.
-const MAX_DISCARDED_BYTES: usize = 16 << 20;
 /// How long a connection with no call under way is given when the daemon stops.
 const GOODBYE: Duration = Duration::from_secs(5);
 
@@ -74,7 +73,13 @@ pub fn router(rpc: Arc<Rpc>, stop: CancellationToken) -> Router {
 
 /// The pages there are, with these tools for agents.
 pub fn router_with(rpc: Arc<Rpc>, mcp: Endpoint, stop: CancellationToken) -> Router {
-    Router::new()
+    let mut router = Router::new();
+    for (path, name) in rest::PATHS {
+        let entry = rest::entry(name);
+        let ask = move |site, visitor, request| ask_rest(site, visitor, request, entry);
+        router = router.route(path, post(ask));
+    }
+    router
         .route("/", get(upgrade).post(call).delete(ask_mcp))
         .route("/health", get(health))
         .route("/livez", get(async || StatusCode::OK))
@@ -166,7 +171,7 @@ async fn call(
         return refused;
     }
     if !is_json(&head.headers) {
-        let why = invalid_request("null", "the content-type is application/json");
+        let why = invalid_request("null", ONLY_JSON);
         return json(StatusCode::UNSUPPORTED_MEDIA_TYPE, why);
     }
     let body = match read(&site.rpc, body).await {
@@ -177,6 +182,29 @@ async fn call(
     match site.rpc.answer(&body, &caller).await {
         Some(answer) => json(StatusCode::OK, answer),
         None => StatusCode::NO_CONTENT.into_response(),
+    }
+}
+
+/// Answers as the service that this one replaces.
+async fn ask_rest(
+    State(site): State<Site>,
+    Extension(visitor): Extension<Visitor>,
+    request: Request,
+    entry: &'static Entry,
+) -> Response {
+    let (head, body) = request.into_parts();
+    if is_web_page(&head.headers) {
+        return rest::refuse(StatusCode::FORBIDDEN, NO_WEB_PAGE);
+    }
+    if !is_json(&head.headers) {
+        return rest::refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, ONLY_JSON);
+    }
+    match body::read(&site.rpc.shared.limits, body).await {
+        Ok(body) => {
+            let caller = site.caller(visitor, &head.headers);
+            rest::answer(&site.rpc, entry, &body, &caller).await
+        }
+        Err(unread) => rest::refuse(unread.status(), &unread.to_string()),
     }
 }
 
@@ -240,47 +268,25 @@ async fn openrpc() -> Response {
 
 /// A page in a browser may be anybody's: what says that it comes from one is not taken.
 fn refuse_web_page(headers: &HeaderMap) -> Option<Response> {
-    let why = "calls from web pages are not taken";
-    let of_page = headers.contains_key(header::ORIGIN);
-    of_page.then(|| json(StatusCode::FORBIDDEN, invalid_request("null", why)))
+    let refused = || json(StatusCode::FORBIDDEN, invalid_request("null", NO_WEB_PAGE));
+    is_web_page(headers).then(refused)
 }
 
-/// Reads a body whole, within its limit and its time.
+fn is_web_page(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::ORIGIN)
+}
+
+/// Reads a body, or says in JSON-RPC why not.
 async fn read(rpc: &Rpc, body: Body) -> Result<Bytes, Response> {
-    let limits = &rpc.shared.limits;
-    let reading = read_whole(body, limits.request_bytes.bytes());
-    if let Ok(read) = timeout(limits.body_timeout, reading).await {
-        return read;
-    }
-    let why = parse_error("the rest of the body did not come in time");
-    Err(json(StatusCode::REQUEST_TIMEOUT, why))
-}
-
-async fn read_whole(mut body: Body, max: usize) -> Result<Bytes, Response> {
-    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
-    let (mut whole, mut received) = (BytesMut::new(), 0);
-    while announced.max(received) <= MAX_DISCARDED_BYTES.max(max) {
-        match body.frame().await {
-            None if received > max => break,
-            None => return Ok(whole.freeze()),
-            Some(Err(_)) => {
-                let why = parse_error("the body was cut");
-                return Err(json(StatusCode::BAD_REQUEST, why));
-            }
-            Some(Ok(frame)) => {
-                let data = frame.into_data().unwrap_or_default();
-                received += data.len();
-                if received <= max {
-                    whole.extend_from_slice(&data);
-                } else {
-                    whole = BytesMut::new();
-                }
-            }
-        }
-    }
-    let why = format!("the body is longer than {max} bytes");
-    let why = invalid_request("null", &why);
-    Err(json(StatusCode::PAYLOAD_TOO_LARGE, why))
+    let read = body::read(&rpc.shared.limits, body).await;
+    read.map_err(|unread| {
+        let why = unread.to_string();
+        let why = match unread {
+            Unread::Cut | Unread::Late => parse_error(&why),
+            Unread::TooLong { .. } => invalid_request("null", &why),
+        };
+        json(unread.status(), why)
+    })
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

@@ -1,12 +1,14 @@
 //! How calls come and how they are spelled: raw JSON texts, HTTP and WebSocket, all of them
-//! speaking JSON-RPC; and MCP, over HTTP and on standard input.
+//! speaking JSON-RPC; MCP, over HTTP and on standard input; and REST.
 //!
 //! It must not talk to Discord: it reads a call, hands it to the table, and writes the answer.
 
+mod body;
 mod document;
 pub mod http;
 pub mod mcp;
 pub mod openrpc;
+mod rest;
 mod rpc;
 pub mod stream;
 mod websocket;

@@ -12,7 +12,7 @@ use std::{
 
 use futures_util::FutureExt;
 use jsonrpsee::{
-    Extensions, ResponsePayload, RpcModule,
+    ResponsePayload, RpcModule,
     types::{
         ErrorObject, Params as RpcParams,
         error::{INTERNAL_ERROR_CODE, INVALID_PARAMS_CODE},
@@ -83,9 +83,10 @@ impl Rpc {
                     let positions = Arc::clone(&positions);
                     async move {
                         let outcome = async {
-                            let job = shared.begin(entry, &positions, &params, &extensions)?;
+                            let (params, caller) = (read(&params, &positions)?, extensions.get());
+                            let job = shared.begin(entry, params, caller)?;
                             let finished = Arc::clone(&shared).finish(entry, job);
-                            unless_nobody_waits(entry, finished, extensions.get()).await
+                            unless_nobody_waits(entry, finished, caller).await
                         };
                         payload(unless_it_panics(outcome, Delivered::No).await)
                     }
@@ -119,18 +120,12 @@ impl Rpc {
 
 impl Shared {
     /// Reads the params of a call: its token and its time, and then its own.
-    fn begin(
+    pub(super) fn begin(
         &self,
         entry: &Entry,
-        positions: &[&'static str],
-        params: &RpcParams<'static>,
-        extensions: &Extensions,
+        mut params: Params<'_>,
+        caller: Option<&Caller>,
     ) -> Result<Job, Error> {
-        let mut params = match params.as_str() {
-            None => Params::default(),
-            Some(json) => Params::parse(json, positions)?,
-        };
-        let caller = extensions.get::<Caller>();
         let mut token = None;
         if entry.takes_token() {
             token = match params.take::<Cow<'_, str>>("discord_token")? {
@@ -217,6 +212,17 @@ impl Shared {
             }),
         }
     }
+}
+
+fn read<'a>(
+    params: &'a RpcParams<'static>,
+    positions: &[&'static str],
+) -> Result<Params<'a>, Error> {
+    let json = params.as_str();
+    json.map_or_else(
+        || Ok(Params::default()),
+        |json| Params::parse(json, positions),
+    )
 }
 
 /// The `OpenRPC` document, which is the same for every call.

@@ -26,6 +26,7 @@ mod guard;
 mod json_rpc;
 mod mcp;
 mod mcp_stdio;
+mod rest;
 mod restarts;
 mod sandbox;
 mod sandbox_faults;

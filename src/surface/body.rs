@@ -1,0 +1,69 @@
+//! The body of a request over HTTP, read whole, within its limit and its time.
+
+use axum::{body::Body, http::StatusCode};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use hyper::body::Body as _;
+use tokio::time::timeout;
+
+use crate::config::Limits;
+
+/// How much of a body that is too large is read and thrown away, in bytes: closing on unread input
+/// would reset the connection, and the answer with it.
+const MAX_DISCARDED_BYTES: usize = 16 << 20;
+
+/// Why a body was not read.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+pub(super) enum Unread {
+    /// The connection ended within it.
+    #[error("the body was cut")]
+    Cut,
+    /// It did not come to its end in time.
+    #[error("the rest of the body did not come in time")]
+    Late,
+    /// It is too long.
+    #[error("the body is longer than {max} bytes")]
+    TooLong {
+        /// How long it may be.
+        max: usize,
+    },
+}
+
+impl Unread {
+    pub(super) fn status(self) -> StatusCode {
+        match self {
+            Self::Cut => StatusCode::BAD_REQUEST,
+            Self::Late => StatusCode::REQUEST_TIMEOUT,
+            Self::TooLong { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        }
+    }
+}
+
+/// Reads a body whole.
+pub(super) async fn read(limits: &Limits, body: Body) -> Result<Bytes, Unread> {
+    let reading = read_whole(body, limits.request_bytes.bytes());
+    let read = timeout(limits.body_timeout, reading).await;
+    read.unwrap_or(Err(Unread::Late))
+}
+
+async fn read_whole(mut body: Body, max: usize) -> Result<Bytes, Unread> {
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    let (mut whole, mut received) = (BytesMut::new(), 0);
+    while announced.max(received) <= MAX_DISCARDED_BYTES.max(max) {
+        match body.frame().await {
+            None if received > max => break,
+            None => return Ok(whole.freeze()),
+            Some(Err(_)) => return Err(Unread::Cut),
+            Some(Ok(frame)) => {
+                let data = frame.into_data().unwrap_or_default();
+                received += data.len();
+                if received <= max {
+                    whole.extend_from_slice(&data);
+                } else {
+                    whole = BytesMut::new();
+                }
+            }
+        }
+    }
+    Err(Unread::TooLong { max })
+}

@@ -1,0 +1,127 @@
+//! The REST API of the service this replaces: its paths and its names, and statuses that tell the
+//! truth.
+//!
+//! It offers what that service had and nothing more: further operations are for the other surfaces.
+
+use std::sync::Arc;
+
+use axum::{
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::{
+    Caller, Rpc,
+    rpc::{unless_it_panics, unless_nobody_waits},
+};
+use crate::{
+    discord::Delivered,
+    operation::{Details, Entry, Error, Params, TABLE},
+};
+
+/// Where each operation is asked for.
+pub(super) const PATHS: [(&str, &str); 3] = [
+    ("/channels", "discord.listChannels"),
+    ("/messages", "discord.sendMessage"),
+    ("/test", "discord.test"),
+];
+
+/// Every failure, as the replaced service spelled its own: `success` and `error`.
+#[derive(Serialize)]
+struct Failure {
+    success: bool,
+    error: String,
+    code: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<Details>,
+}
+
+/// The operation of this name.
+///
+/// # Panics
+///
+/// When the table has none.
+pub(super) fn entry(name: &str) -> &'static Entry {
+    let found = TABLE.iter().find(|entry| entry.name == name);
+    found.expect("a test asks at every path")
+}
+
+/// Does what a body asks for, on behalf of `caller`.
+pub(super) async fn answer(rpc: &Rpc, entry: &Entry, body: &[u8], caller: &Caller) -> Response {
+    let body = body.trim_ascii();
+    // Who brings the token in a header may have nothing more to say.
+    let body = if body.is_empty() { b"{}" } else { body };
+    let body = match serde_json::from_slice::<&RawValue>(body) {
+        Ok(json) => json.get(),
+        Err(err) => {
+            let (line, column) = (err.line(), err.column());
+            let why = format!("not JSON at line {line} column {column}");
+            return refuse(StatusCode::BAD_REQUEST, &why);
+        }
+    };
+    let outcome = async {
+        let params = Params::parse(body, &[])?;
+        let job = rpc.shared.begin(entry, params, Some(caller))?;
+        let finished = Arc::clone(&rpc.shared).finish(entry, job);
+        unless_nobody_waits(entry, finished, Some(caller)).await
+    };
+    match unless_it_panics(outcome, Delivered::No).await {
+        Ok(reply) => json(StatusCode::OK, reply.get().to_owned()),
+        Err(error) => failed(&error),
+    }
+}
+
+/// Refuses a request that is no call.
+pub(super) fn refuse(status: StatusCode, why: &str) -> Response {
+    spell(status, why.to_owned(), None)
+}
+
+fn failed(error: &Error) -> Response {
+    let status = match (error.status(), error) {
+        (Some(status), _) => StatusCode::from_u16(status).ok(),
+        (
+            None,
+            Error::InvalidToken(_)
+            | Error::NoToken
+            | Error::Param { .. }
+            | Error::UnknownParam { .. },
+        ) => Some(StatusCode::UNPROCESSABLE_ENTITY),
+        (
+            None,
+            Error::Abandoned
+            | Error::Busy { .. }
+            | Error::Discord { .. }
+            | Error::Full { .. }
+            | Error::Internal { .. }
+            | Error::NoChannel { .. }
+            | Error::NonceReused { .. }
+            | Error::Stopping,
+        ) => None,
+    };
+    let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let details = error.details();
+    let wait = details.retry_after_secs();
+    let mut answer = spell(status, error.sentence(), Some(details));
+    if let Some(wait) = wait {
+        let headers = answer.headers_mut();
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(wait));
+    }
+    answer
+}
+
+fn spell(status: StatusCode, error: String, data: Option<Details>) -> Response {
+    let failure = Failure {
+        success: false,
+        error,
+        code: status.as_u16(),
+        data,
+    };
+    let text = serde_json::to_string(&failure).expect("texts and numbers are JSON");
+    json(status, text)
+}
+
+fn json(status: StatusCode, body: String) -> Response {
+    (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+}
