@@ -493,6 +493,38 @@ fn what_is_no_post_of_a_client_of_mcp_is_refused_by_its_status() {
 }
 
 #[test]
+fn a_call_that_waits_out_a_limit_tells_so_in_a_stream() {
+    let (sandbox, daemon) = with_sandbox();
+    let limit = json!({"do": {"rate_limit": {"scope": "user", "retry_after": 0.3}}});
+    sandbox.fault(&limit);
+    let arguments = json!({"channel_id": sandbox.channel("general"), "content": "hello"});
+    let mut call = request(1, "tools/call", &tool("send_message", &arguments));
+    call["params"]["_meta"]["progressToken"] = json!("p");
+    let authorization = format!("Bot {}", sandbox.token(0));
+    let headers = [
+        ("authorization", authorization.as_str()),
+        ("mcp-protocol-version", MODERN),
+        ("mcp-method", "tools/call"),
+        ("mcp-name", "send_message"),
+    ];
+    let body = call.to_string();
+    let answer = post(&mut daemon.http(), "/mcp", &headers, body.as_bytes());
+    assert_eq!(answer.header("content-type"), Some("text/event-stream"));
+    let events = String::from_utf8(answer.body).unwrap();
+    let data = events.lines().filter_map(|it| it.strip_prefix("data:"));
+    let data: Vec<Value> = data
+        .filter_map(|it| serde_json::from_str(it).ok())
+        .collect();
+    assert_eq!(data[0]["method"], "notifications/progress", "{events}");
+    assert_eq!(data[0]["params"]["progressToken"], "p");
+    assert_eq!(
+        data[1]["result"]["structuredContent"]["success"], true,
+        "{events}"
+    );
+    assert_eq!((data.len(), sandbox.stats().messages), (2, 1));
+}
+
+#[test]
 fn json_rpc_stays_json_rpc_where_no_stream_is_taken() {
     let daemon = Daemon::start(NOWHERE, &[]);
     let list = legacy(1, "tools/list", &json!({}));

@@ -232,6 +232,37 @@ fn a_cancelled_read_stops_and_a_cancelled_message_is_posted() {
 }
 
 #[test]
+fn a_call_that_waits_out_a_limit_tells_so() {
+    let sandbox = SandboxProcess::start(&[]);
+    let base = format!("http://{}", sandbox.line.http);
+    let variables = [(BASE, base.as_str()), ("DISCORD_TOKEN", sandbox.token(0))];
+    let mut server = Server::start(&[], &variables);
+    let limit = json!({"times": 2, "do": {"rate_limit": {"scope": "user", "retry_after": 0.3}}});
+    sandbox.fault(&limit);
+    let arguments = json!({"channel_id": sandbox.channel("general"), "content": "hello"});
+    let mut call = request(1, "tools/call", &tool("send_message", &arguments));
+    call["params"]["_meta"]["progressToken"] = json!("p");
+    server.say(&call);
+    for told in 1..=2 {
+        let progress = server.read();
+        assert_eq!(progress["method"], "notifications/progress", "{progress}");
+        let params = &progress["params"];
+        assert_eq!(
+            (&params["progressToken"], params["progress"].as_f64()),
+            (&json!("p"), Some(f64::from(told)))
+        );
+        let message = params["message"].as_str().unwrap();
+        assert!(message.starts_with("waiting for "), "{message}");
+    }
+    let sent = server.read();
+    assert_eq!(
+        sent["result"]["structuredContent"]["success"], true,
+        "{sent}"
+    );
+    assert_eq!(sandbox.stats().messages, 1);
+}
+
+#[test]
 fn tools_are_offered_as_the_flags_say() {
     let variables = [(BASE, NOWHERE)];
     for (args, expected) in [

@@ -13,7 +13,7 @@ mod schema;
 mod stdio;
 mod tools;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::http::request::Parts;
 use futures_util::future::ready;
@@ -237,7 +237,8 @@ async fn tell(context: &RequestContext<RoleServer>, told: u32, wait: Wait) {
     let Some(token) = context.meta.get_progress_token() else {
         return;
     };
-    let wait = humantime::format_duration(wait.duration);
+    let millis = u64::try_from(wait.duration.as_millis()).unwrap_or(u64::MAX);
+    let wait = humantime::format_duration(Duration::from_millis(millis));
     let mut param = ProgressNotificationParam::new(token, told.into());
     param.message = Some(format!("waiting for {wait} before Discord is asked again"));
     // A client that is gone misses nothing.
@@ -264,8 +265,6 @@ fn implementation() -> Implementation {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use axum::http::{Method, Request};
     use bytes::Bytes;
     use http_body_util::BodyExt;
