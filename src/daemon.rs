@@ -17,7 +17,7 @@ use crate::{
     metrics::Metrics,
     notify,
     operation::Hall,
-    surface::Rpc,
+    surface::{Rpc, Web},
 };
 
 /// Serves `doors` until the process is told to stop. `upstream` is what `health` calls the far side.
@@ -37,7 +37,8 @@ pub async fn run(settings: Settings, doors: Vec<Door>, upstream: String) -> anyh
     });
     let (stop, calls) = (CancellationToken::new(), TaskTracker::new());
     let rpc = Arc::new(Rpc::new(hall, settings.limits.clone(), calls.clone()));
-    let reception = Reception::new(rpc, &settings.limits, calls.clone(), stop.clone());
+    let web = Web::new(&settings.listen);
+    let reception = Reception::new(rpc, web, &settings.limits, calls.clone(), stop.clone());
     for door in doors {
         let address = door.socket.to_string();
         tracing::info!(door = door.name, address, "listening");

@@ -12,9 +12,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::{Mode, Settings};
 
-/// One address or several: a text, in which commas stand between them, or a list.
+/// One name or several: a text, in which commas stand between them, or a list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Addresses(Vec<String>);
+pub struct Several(Vec<String>);
 
 /// A door as the settings describe it.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -40,6 +40,13 @@ pub enum Place {
     Tcp(SocketAddr),
     /// The path of a Unix socket; `auto` is the first of the usual ones.
     Unix(String),
+}
+
+impl Several {
+    /// Each of them.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
 }
 
 impl Settings {
@@ -152,34 +159,34 @@ fn tcp(text: &str) -> Result<SocketAddr, String> {
         .ok_or_else(|| format!("{text:?} has no address"))
 }
 
-impl From<&str> for Addresses {
+impl From<&str> for Several {
     fn from(text: &str) -> Self {
         let all = text.split(',').map(str::trim);
         Self(all.filter(|it| !it.is_empty()).map(str::to_owned).collect())
     }
 }
 
-impl<'de> Deserialize<'de> for Addresses {
+impl<'de> Deserialize<'de> for Several {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct OneOrMany;
 
         impl<'de> de::Visitor<'de> for OneOrMany {
-            type Value = Addresses;
+            type Value = Several;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an address or a list of them")
             }
 
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Addresses, E> {
-                Ok(Addresses::from(text))
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Several, E> {
+                Ok(Several::from(text))
             }
 
-            fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<Addresses, A::Error> {
+            fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<Several, A::Error> {
                 let mut all = Vec::new();
                 while let Some(address) = seq.next_element()? {
                     all.push(address);
                 }
-                Ok(Addresses(all))
+                Ok(Several(all))
             }
         }
 
@@ -187,7 +194,7 @@ impl<'de> Deserialize<'de> for Addresses {
     }
 }
 
-impl Serialize for Addresses {
+impl Serialize for Several {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match &self.0[..] {
             [] => "".serialize(serializer),

@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use self::environment::ENVIRONMENT;
 pub use self::{
-    doors::{Addresses, DoorSettings, Place},
+    doors::{DoorSettings, Place, Several},
     environment::{Environment, socket_candidates},
     show::show,
     units::{BaseUrl, Mode, Size},
@@ -57,15 +57,19 @@ pub struct Settings {
 #[serde(default, deny_unknown_fields)]
 pub struct Listen {
     /// Paths of Unix sockets; `auto` takes the first of the usual places, an empty text none.
-    pub unix: Addresses,
-    /// Addresses of TCP ports, `HOST:PORT`; an empty text for none.
-    pub tcp: Addresses,
+    pub unix: Several,
+    /// Several of TCP ports, `HOST:PORT`; an empty text for none.
+    pub tcp: Several,
     /// Mode of the Unix sockets.
     pub unix_mode: Mode,
     /// Group of the Unix sockets, by name or number; by default the process's own.
     pub unix_group: Option<String>,
     /// Whether an address that is not loopback may be listened on without TLS.
     pub allow_insecure_tcp: bool,
+    /// Hosts that requests over HTTP may name, beside those of loopback at a port on it.
+    pub allowed_hosts: Several,
+    /// Origins of web pages that may call.
+    pub allowed_origins: Several,
 }
 
 /// What one caller may use.
@@ -175,6 +179,8 @@ impl Default for Listen {
             unix_mode: Mode::default(),
             unix_group: None,
             allow_insecure_tcp: false,
+            allowed_hosts: Several::default(),
+            allowed_origins: Several::default(),
         }
     }
 }

@@ -27,7 +27,7 @@ use crate::{
     config::{DoorSettings, Environment, Limits, Place},
     discord::Peer,
     frame::JsonTexts,
-    surface::{Caller, Rpc, Visitor, http, stream},
+    surface::{Caller, Entrance, Rpc, Visitor, Web, http, stream},
 };
 
 /// Connections that may wait to be accepted.
@@ -99,27 +99,39 @@ pub fn open(doors: &[DoorSettings], environment: &Environment) -> anyhow::Result
 
 /// A listener of either kind.
 enum Listener {
-    Tcp(TcpListener),
-    Unix { listener: UnixListener, door: usize },
+    Tcp {
+        listener: TcpListener,
+        entrance: Entrance,
+    },
+    Unix {
+        listener: UnixListener,
+        door: usize,
+    },
 }
 
 impl Listener {
     async fn accept(&self) -> io::Result<(Line, Visitor)> {
-        let (stream, peer) = match self {
-            Self::Tcp(listener) => {
+        let (stream, peer, entrance) = match self {
+            Self::Tcp { listener, entrance } => {
                 let (stream, address) = listener.accept().await?;
                 stream.set_nodelay(true)?;
-                (Stream::Tcp(stream), Peer::tcp(address.ip()))
+                (Stream::Tcp(stream), Peer::tcp(address.ip()), *entrance)
             }
             Self::Unix { listener, door } => {
                 let (stream, _) = listener.accept().await?;
                 let (door, uid) = (*door, stream.peer_cred()?.uid());
-                (Stream::Unix(stream), Peer::Unix { door, uid })
+                let peer = Peer::Unix { door, uid };
+                (Stream::Unix(stream), peer, Entrance::Unix)
             }
         };
         let line = Line::new(stream);
         let gone = line.gone();
-        Ok((line, Visitor { peer, gone }))
+        let visitor = Visitor {
+            entrance,
+            peer,
+            gone,
+        };
+        Ok((line, visitor))
     }
 }
 
@@ -140,12 +152,13 @@ impl Reception {
     #[must_use]
     pub fn new(
         rpc: Arc<Rpc>,
+        web: Web,
         limits: &Limits,
         tracker: TaskTracker,
         stop: CancellationToken,
     ) -> Self {
         Self {
-            router: http::router(Arc::clone(&rpc), stop.clone()),
+            router: http::router(Arc::clone(&rpc), web, stop.clone()),
             rpc,
             first_byte_timeout: limits.first_byte_timeout,
             calls_per_connection: limits.calls_per_connection,
@@ -163,7 +176,16 @@ impl Reception {
     pub async fn serve(self, door: Door) -> io::Result<()> {
         match door.socket {
             Socket::Tcp(listener) => {
-                let listener = Listener::Tcp(TcpListener::from_std(listener)?);
+                let address = listener.local_addr()?;
+                let listener = Listener::Tcp {
+                    listener: TcpListener::from_std(listener)?,
+                    entrance: if address.ip().is_loopback() {
+                        let port = address.port();
+                        Entrance::Loopback { port }
+                    } else {
+                        Entrance::Network
+                    },
+                };
                 self.receive(&listener).await;
                 self.receive_queued(&listener).await;
             }

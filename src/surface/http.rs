@@ -8,6 +8,7 @@ use axum::{
     body::Body,
     extract::{Extension, Request, State},
     http::{HeaderMap, StatusCode, header},
+    middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::{any, get, post},
 };
@@ -24,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use super::{
-    Caller, Rpc, Visitor,
+    Caller, Rpc, Visitor, Web,
     body::{self, Unread},
     document::{invalid_request, parse_error},
     mcp::{Endpoint, Offer},
@@ -41,8 +42,6 @@ use crate::{
 /// Most bytes of a request's head that are held, and of an answer that waits to be written.
 const MAX_BUFFER_BYTES: usize = 64 << 10;
 
-/// What a page in a browser is told.
-const NO_WEB_PAGE: &str = "calls from web pages are not taken";
 /// What whoever sends something else is told.
 const ONLY_JSON: &str = "the content-type is application/json";
 /// What a stream of events is called.
@@ -66,13 +65,13 @@ impl Site {
 }
 
 /// The pages there are. Web sockets end when `stop` is cancelled.
-pub fn router(rpc: Arc<Rpc>, stop: CancellationToken) -> Router {
+pub fn router(rpc: Arc<Rpc>, web: Web, stop: CancellationToken) -> Router {
     let mcp = Endpoint::of(Arc::clone(&rpc), Offer::default());
-    router_with(rpc, mcp, stop)
+    router_with(rpc, mcp, web, stop)
 }
 
 /// The pages there are, with these tools for agents.
-pub fn router_with(rpc: Arc<Rpc>, mcp: Endpoint, stop: CancellationToken) -> Router {
+pub fn router_with(rpc: Arc<Rpc>, mcp: Endpoint, web: Web, stop: CancellationToken) -> Router {
     let mut router = Router::new();
     for (path, name) in rest::PATHS {
         let entry = rest::entry(name);
@@ -82,10 +81,11 @@ pub fn router_with(rpc: Arc<Rpc>, mcp: Endpoint, stop: CancellationToken) -> Rou
     router
         .route("/", get(upgrade).post(call).delete(ask_mcp))
         .route("/health", get(health))
-        .route("/livez", get(async || StatusCode::OK))
         .route("/mcp", any(ask_mcp))
         .route("/metrics", get(metrics))
         .route("/openrpc.json", get(openrpc))
+        .route_layer(from_fn_with_state(Arc::new(web), keep_out_pages))
+        .route("/livez", get(async || StatusCode::OK))
         .route("/readyz", get(ready))
         .fallback(async || StatusCode::NOT_FOUND)
         .with_state(Site { rpc, mcp, stop })
@@ -167,9 +167,6 @@ async fn call(
         return ask_mcp(State(site), Extension(visitor), request).await;
     }
     let (head, body) = request.into_parts();
-    if let Some(refused) = refuse_web_page(&head.headers) {
-        return refused;
-    }
     if !is_json(&head.headers) {
         let why = invalid_request("null", ONLY_JSON);
         return json(StatusCode::UNSUPPORTED_MEDIA_TYPE, why);
@@ -193,9 +190,6 @@ async fn ask_rest(
     entry: &'static Entry,
 ) -> Response {
     let (head, body) = request.into_parts();
-    if is_web_page(&head.headers) {
-        return rest::refuse(StatusCode::FORBIDDEN, NO_WEB_PAGE);
-    }
     if !is_json(&head.headers) {
         return rest::refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, ONLY_JSON);
     }
@@ -215,9 +209,6 @@ async fn ask_mcp(
     request: Request,
 ) -> Response {
     let (mut head, body) = request.into_parts();
-    if let Some(refused) = refuse_web_page(&head.headers) {
-        return refused;
-    }
     let body = match read(&site.rpc, body).await {
         Ok(body) => body,
         Err(refused) => return refused,
@@ -234,9 +225,6 @@ async fn upgrade(
 ) -> Response {
     if takes_event_stream(request.headers()) {
         return ask_mcp(State(site), Extension(visitor), request).await;
-    }
-    if let Some(refused) = refuse_web_page(request.headers()) {
-        return refused;
     }
     let caller = site.caller(visitor, request.headers());
     websocket::upgrade(site.rpc, request, caller, site.stop)
@@ -266,14 +254,21 @@ async fn openrpc() -> Response {
     json(StatusCode::OK, discovered().get().to_owned())
 }
 
-/// A page in a browser may be anybody's: what says that it comes from one is not taken.
-fn refuse_web_page(headers: &HeaderMap) -> Option<Response> {
-    let refused = || json(StatusCode::FORBIDDEN, invalid_request("null", NO_WEB_PAGE));
-    is_web_page(headers).then(refused)
-}
-
-fn is_web_page(headers: &HeaderMap) -> bool {
-    headers.contains_key(header::ORIGIN)
+/// Keeps out what a web page may have sent.
+async fn keep_out_pages(
+    State(web): State<Arc<Web>>,
+    Extension(visitor): Extension<Visitor>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let (head, body) = request.into_parts();
+    let Some(why) = web.refuse(&head, visitor.entrance) else {
+        return next.run(Request::from_parts(head, body)).await;
+    };
+    if rest::PATHS.iter().any(|(path, _)| *path == head.uri.path()) {
+        return rest::refuse(StatusCode::FORBIDDEN, why);
+    }
+    json(StatusCode::FORBIDDEN, invalid_request("null", why))
 }
 
 /// Reads a body, or says in JSON-RPC why not.

@@ -11,6 +11,7 @@ pub mod openrpc;
 mod rest;
 mod rpc;
 pub mod stream;
+mod web;
 mod websocket;
 
 use std::{
@@ -20,7 +21,7 @@ use std::{
 
 use tokio::{sync::Semaphore, time::sleep};
 
-pub use self::rpc::Rpc;
+pub use self::{rpc::Rpc, web::Web};
 use crate::discord::{InvalidToken, Peer, Token};
 
 /// How often it is looked whether a peer that waits for an answer is still there.
@@ -30,9 +31,25 @@ const LOOK: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub struct Gone(Arc<dyn Fn() -> bool + Send + Sync>);
 
+/// Where a connection came in, as far as browsers go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entrance {
+    /// A port that only this machine reaches, and so a page in a browser on it.
+    Loopback {
+        /// The port.
+        port: u16,
+    },
+    /// Any other port.
+    Network,
+    /// A Unix socket, or none at all.
+    Unix,
+}
+
 /// Who is at the other end of a connection.
 #[derive(Clone)]
 pub struct Visitor {
+    /// Where it came in.
+    pub entrance: Entrance,
     /// Who it is, as far as shares go.
     pub peer: Peer,
     /// Whether it is still there.
@@ -75,6 +92,7 @@ impl Visitor {
     #[must_use]
     pub fn own() -> Self {
         Self {
+            entrance: Entrance::Unix,
             peer: Peer::Own,
             gone: Gone::new(|| false),
         }

@@ -531,3 +531,54 @@ fn a_client_that_does_not_read_is_not_read_from_and_costs_bounded_memory() {
     let grown = daemon.resident_kib().saturating_sub(before);
     assert!(grown < 16 << 10, "{grown} KiB for one connection");
 }
+
+#[test]
+fn a_host_that_is_not_this_machines_is_refused_on_loopback_and_nowhere_else() {
+    let daemon = Daemon::start(NOWHERE, &[]);
+    let ask = |mut client: Client, host: &str, method: &str, path: &str| {
+        let headers = [("host", host), ("content-type", "application/json")];
+        let body = json!({"jsonrpc": "2.0", "id": 1, "method": "health"});
+        client
+            .send(method, path, &headers, body.to_string().as_bytes())
+            .status
+    };
+    let tcp = || Client::plain(daemon.tcp);
+    for (method, path) in [
+        ("POST", "/"),
+        ("GET", "/health"),
+        ("GET", "/metrics"),
+        ("POST", "/mcp"),
+        ("POST", "/messages"),
+    ] {
+        assert_eq!(ask(tcp(), "evil.example", method, path), 403, "{path}");
+        assert_ne!(ask(tcp(), "localhost", method, path), 403, "{path}");
+        assert_ne!(
+            ask(daemon.http(), "evil.example", method, path),
+            403,
+            "{path}"
+        );
+    }
+    for path in ["/livez", "/readyz"] {
+        assert_eq!(ask(tcp(), "evil.example", "GET", path), 200, "{path}");
+    }
+    let variables = [("DISCORDD_LISTEN__ALLOWED_HOSTS", "good.example")];
+    let daemon = Daemon::start(NOWHERE, &variables);
+    assert_eq!(
+        ask(
+            Client::plain(daemon.tcp),
+            "good.example:9091",
+            "GET",
+            "/health"
+        ),
+        200
+    );
+    assert_eq!(
+        ask(
+            Client::plain(daemon.tcp),
+            "evil.example:9091",
+            "GET",
+            "/health"
+        ),
+        403
+    );
+}

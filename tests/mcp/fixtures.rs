@@ -16,7 +16,7 @@ use discordd::{
     discord::Exit,
     metrics::Metrics,
     operation::Hall,
-    surface::{Rpc, Visitor, http, mcp::Endpoint},
+    surface::{Entrance, Rpc, Visitor, Web, http, mcp::Endpoint},
 };
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
@@ -54,13 +54,21 @@ async fn serve() {
     });
     let rpc = Arc::new(Rpc::new(hall, settings.limits, tracker));
     let endpoint = Endpoint::new(|| Fixtures);
-    let router = http::router_with(Arc::clone(&rpc), endpoint, stop.clone());
+    let web = Web::new(&settings.listen);
+    let router = http::router_with(Arc::clone(&rpc), endpoint, web, stop.clone());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    println!("http://{}/mcp", listener.local_addr().unwrap());
+    let address = listener.local_addr().unwrap();
+    println!("http://{address}/mcp");
+    let port = address.port();
+    let visitor = Visitor {
+        entrance: Entrance::Loopback { port },
+        ..Visitor::own()
+    };
     loop {
         let (stream, _) = listener.accept().await.unwrap();
         let (router, rpc, stop) = (router.clone(), Arc::clone(&rpc), stop.clone());
-        tokio::spawn(http::serve(stream, Visitor::own(), router, rpc, stop));
+        let visitor = visitor.clone();
+        tokio::spawn(http::serve(stream, visitor, router, rpc, stop));
     }
 }
 

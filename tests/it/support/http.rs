@@ -59,7 +59,10 @@ impl Client {
         body: &[u8],
     ) -> Answer {
         let mut request = Vec::new();
-        write!(request, "{method} {path} HTTP/1.1\r\nhost: localhost\r\n").unwrap();
+        write!(request, "{method} {path} HTTP/1.1\r\n").unwrap();
+        if !headers.iter().any(|(name, _)| *name == "host") {
+            write!(request, "host: localhost\r\n").unwrap();
+        }
         for (name, value) in headers {
             write!(request, "{name}: {value}\r\n").unwrap();
         }

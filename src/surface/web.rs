@@ -1,0 +1,186 @@
+//! Pages in browsers kept out: what a request over HTTP says of the host it is for, and of the page
+//! it comes from.
+//!
+//! A browser runs pages of anybody, and reaches ports on loopback that nobody else does. It sends the
+//! origin of the page with each call, and the name that it found this machine under, which a page's
+//! owner may let point to 127.0.0.1.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use axum::http::{Uri, header, request::Parts, uri::Authority};
+
+use super::Entrance;
+use crate::config::{Listen, Several};
+
+/// Which hosts and pages are taken.
+pub struct Web {
+    hosts: Vec<String>,
+    origins: Vec<String>,
+}
+
+impl Web {
+    /// Takes what the settings say.
+    #[must_use]
+    pub fn new(settings: &Listen) -> Self {
+        let lower = |names: &Several| names.iter().map(str::to_ascii_lowercase).collect();
+        Self {
+            hosts: lower(&settings.allowed_hosts),
+            origins: lower(&settings.allowed_origins),
+        }
+    }
+
+    /// Says why a request that came in here is not taken, if it is not.
+    pub(super) fn refuse(&self, head: &Parts, entrance: Entrance) -> Option<&'static str> {
+        if !self.takes_origin(head, entrance) {
+            return Some(
+                "calls from web pages are not taken, but from those of listen.allowed_origins",
+            );
+        }
+        if !self.takes_host(head, entrance) {
+            return Some("the host is none of this machine's, and none of listen.allowed_hosts");
+        }
+        None
+    }
+
+    fn takes_origin(&self, head: &Parts, entrance: Entrance) -> bool {
+        let Some(origin) = head.headers.get(header::ORIGIN) else {
+            return true;
+        };
+        let Ok(origin) = origin.to_str().map(str::to_ascii_lowercase) else {
+            return false;
+        };
+        // Nobody else serves pages at the daemon's own port.
+        self.origins.contains(&origin) || is_own(&origin, entrance)
+    }
+
+    fn takes_host(&self, head: &Parts, entrance: Entrance) -> bool {
+        let needed = match entrance {
+            Entrance::Loopback { .. } => true,
+            Entrance::Network => !self.hosts.is_empty(),
+            Entrance::Unix => false,
+        };
+        let named = head.uri.authority().cloned().map(Ok);
+        let named = named.or_else(|| {
+            let header = head.headers.get(header::HOST)?;
+            Some(Authority::try_from(header.as_bytes()))
+        });
+        match named {
+            // No browser leaves it out.
+            None => true,
+            Some(_) if !needed => true,
+            Some(Err(_)) => false,
+            Some(Ok(named)) => {
+                let of_list = |name: &str| self.hosts.contains(&name.to_ascii_lowercase());
+                let is_loopback =
+                    matches!(entrance, Entrance::Loopback { .. }) && is_loopback(named.host());
+                is_loopback || of_list(named.host()) || of_list(named.as_str())
+            }
+        }
+    }
+}
+
+/// Whether an origin is that of the loopback port itself.
+fn is_own(origin: &str, entrance: Entrance) -> bool {
+    let Entrance::Loopback { port: own } = entrance else {
+        return false;
+    };
+    let Ok(uri) = origin.parse::<Uri>() else {
+        return false;
+    };
+    let (host, port) = (uri.host().unwrap_or_default(), uri.port_u16().unwrap_or(80));
+    uri.scheme_str() == Some("http") && is_loopback(host) && port == own
+}
+
+/// Whether a name is this machine's to itself, whatever any name server says.
+/// See <https://www.rfc-editor.org/rfc/rfc6761#section-6.3>.
+fn is_loopback(host: &str) -> bool {
+    let name = host.trim_end_matches('.').to_ascii_lowercase();
+    let inner = host.trim_start_matches('[').trim_end_matches(']');
+    name == "localhost"
+        || name.ends_with(".localhost")
+        || host.parse::<IpAddr>().is_ok_and(|it| it.is_loopback())
+        || inner.parse::<Ipv6Addr>().is_ok_and(|it| it.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOOPBACK: Entrance = Entrance::Loopback { port: 9091 };
+
+    fn check(web: &Web, entrance: Entrance, headers: &[(&str, &str)], taken: bool) {
+        let mut request = axum::http::Request::get("/");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let (head, ()) = request.body(()).unwrap().into_parts();
+        assert_eq!(web.refuse(&head, entrance).is_none(), taken, "{headers:?}");
+    }
+
+    #[test]
+    fn on_loopback_only_its_own_names_are_taken() {
+        let web = Web::new(&Listen::default());
+        for host in [
+            "localhost:9091",
+            "127.0.0.1",
+            "127.8.8.8:1",
+            "[::1]:9091",
+            "a.localhost",
+            "LOCALHOST.",
+        ] {
+            check(&web, LOOPBACK, &[("host", host)], true);
+        }
+        for host in [
+            "evil.example",
+            "evil.example:9091",
+            "192.0.2.1",
+            "localhost.evil.example",
+            "",
+            "a b",
+        ] {
+            check(&web, LOOPBACK, &[("host", host)], false);
+            check(&web, Entrance::Network, &[("host", host)], true);
+            check(&web, Entrance::Unix, &[("host", host)], true);
+        }
+        check(&web, LOOPBACK, &[], true);
+    }
+
+    #[test]
+    fn a_host_may_be_set_and_is_then_the_only_one_elsewhere() {
+        let settings = Listen {
+            allowed_hosts: "Discord-Api,b:1".into(),
+            ..Listen::default()
+        };
+        let web = Web::new(&settings);
+        for (host, on_loopback, elsewhere) in [
+            ("discord-api:9091", true, true),
+            ("b:1", true, true),
+            ("b:2", false, false),
+            ("localhost", true, false),
+        ] {
+            check(&web, LOOPBACK, &[("host", host)], on_loopback);
+            check(&web, Entrance::Network, &[("host", host)], elsewhere);
+        }
+    }
+
+    #[test]
+    fn a_page_is_taken_if_it_is_set_or_the_ports_own() {
+        let settings = Listen {
+            allowed_origins: "https://good.example".into(),
+            ..Listen::default()
+        };
+        let web = Web::new(&settings);
+        for (origin, on_loopback, elsewhere) in [
+            ("https://good.example", true, true),
+            ("http://localhost:9091", true, false),
+            ("http://127.0.0.1:9091", true, false),
+            ("http://localhost:8080", false, false),
+            ("https://localhost:9091", false, false),
+            ("http://evil.example:9091", false, false),
+            ("null", false, false),
+        ] {
+            check(&web, LOOPBACK, &[("origin", origin)], on_loopback);
+            check(&web, Entrance::Unix, &[("origin", origin)], elsewhere);
+        }
+    }
+}
