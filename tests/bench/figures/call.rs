@@ -17,6 +17,8 @@ const HEAD: &str = r#"{"jsonrpc":"2.0","id":"#;
 const HEALTHY: &str = r#","result":{"status":"healthy""#;
 /// How a right answer to `discord.sendMessage` goes on after its id.
 const SENT: &str = r#","result":{"success":true"#;
+/// How an answer to the tool `send_message` goes on after its id, and what it has if it is right.
+const SENT_BY_TOOL: [&str; 2] = [r#","result":{"content":["#, r#""isError":false"#];
 
 /// A call, but for its number.
 #[derive(Clone, Debug)]
@@ -37,6 +39,8 @@ pub(crate) enum Way {
     Http(SocketAddr),
     /// Raw lines on a Unix socket.
     Lines(PathBuf),
+    /// MCP over HTTP/1.1 with keep-alive on a TCP port.
+    Mcp(SocketAddr),
 }
 
 impl Call {
@@ -45,13 +49,24 @@ impl Call {
         let method = match self {
             Self::Health => r#""health""#.to_owned(),
             Self::SendMessage { channel_id } => {
-                let user = URL_SAFE_NO_PAD.encode(user(id));
+                let token = token(id);
                 format!(
-                    r#""discord.sendMessage","params":{{"discord_token":"{user}.{REST_OF_TOKEN}","channel_id":"{channel_id}","content":"Message {id} of the benchmark"}}"#
+                    r#""discord.sendMessage","params":{{"discord_token":"{token}","channel_id":"{channel_id}","content":"Message {id} of the benchmark"}}"#
                 )
             }
         };
         to.extend_from_slice(format!(r#"{HEAD}{id},"method":{method}}}"#).as_bytes());
+    }
+
+    /// Writes call number `id` as a tool's, whose token comes in a header.
+    fn write_as_tool(&self, id: usize, to: &mut Vec<u8>) {
+        let call = match self {
+            Self::Health => r#""ping""#.to_owned(),
+            Self::SendMessage { channel_id } => format!(
+                r#""tools/call","params":{{"name":"send_message","arguments":{{"channel_id":"{channel_id}","content":"Message {id} of the benchmark"}}}}"#
+            ),
+        };
+        to.extend_from_slice(format!(r#"{HEAD}{id},"method":{call}}}"#).as_bytes());
     }
 
     /// Checks an answer and gives the number of the call that it is for.
@@ -74,7 +89,9 @@ impl Call {
             Self::Health => rest.starts_with(HEALTHY),
             Self::SendMessage { .. } => {
                 let bot = format!(r#""bot_id":"{}""#, user(id));
-                rest.starts_with(SENT) && rest.contains(&bot)
+                let [tool, right] = SENT_BY_TOOL;
+                let by_tool = rest.starts_with(tool) && rest.contains(right);
+                (rest.starts_with(SENT) || by_tool) && rest.contains(&bot)
             }
         };
         right.then_some(id)
@@ -100,6 +117,18 @@ impl Way {
                 call.write(id, to);
                 to.push(b'\n');
             }
+            Self::Mcp(address) => {
+                let mut body = Vec::new();
+                call.write_as_tool(id, &mut body);
+                let (length, token) = (body.len(), token(id));
+                let head = format!(
+                    "POST /mcp HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\n\
+                     accept: application/json, text/event-stream\r\nauthorization: Bot {token}\r\n\
+                     mcp-protocol-version: 2025-11-25\r\ncontent-length: {length}\r\n\r\n"
+                );
+                to.extend_from_slice(head.as_bytes());
+                to.append(&mut body);
+            }
         }
     }
 
@@ -111,7 +140,7 @@ impl Way {
     /// When it is no answer, or says that the call failed.
     pub(crate) fn find_answer(&self, received: &[u8]) -> anyhow::Result<Option<[usize; 3]>> {
         match self {
-            Self::Http(_) => find_body(received),
+            Self::Http(_) | Self::Mcp(_) => find_body(received),
             Self::Lines(_) => {
                 let end = received.iter().position(|byte| *byte == b'\n');
                 Ok(end.map(|end| [0, end, end + 1]))
@@ -125,6 +154,7 @@ impl fmt::Display for Way {
         f.write_str(match self {
             Self::Http(_) => "HTTP on TCP",
             Self::Lines(_) => "lines on Unix",
+            Self::Mcp(_) => "MCP on TCP",
         })
     }
 }
@@ -140,6 +170,12 @@ fn find_body(received: &[u8]) -> anyhow::Result<Option<[usize; 3]>> {
     let length: usize = length.context("an answer without a length")?.parse()?;
     let end = start + length;
     Ok((end <= received.len()).then_some([start, end, end]))
+}
+
+/// The token of the made-up bot that makes call number `id`.
+fn token(id: usize) -> String {
+    let user = URL_SAFE_NO_PAD.encode(user(id));
+    format!("{user}.{REST_OF_TOKEN}")
 }
 
 /// The id of the made-up bot that makes call number `id`, in decimal.

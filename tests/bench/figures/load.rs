@@ -162,7 +162,7 @@ async fn carry(parts: Vec<Part>) -> anyhow::Result<Run> {
 impl Part {
     async fn connect(&self) -> anyhow::Result<Box<dyn Stream>> {
         match &self.way {
-            Way::Http(address) => {
+            Way::Http(address) | Way::Mcp(address) => {
                 let stream = TcpStream::connect(address).await?;
                 stream.set_nodelay(true)?;
                 Ok(Box::new(stream))

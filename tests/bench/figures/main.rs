@@ -63,6 +63,7 @@ fn main() -> anyhow::Result<()> {
     bench.starts()?;
     bench.memory()?;
     bench.health()?;
+    bench.surfaces()?;
     bench.messages(Upstream::Plain, PLAIN_CALLS)?;
     bench.messages(Upstream::Tls, TLS_CALLS)?;
     bench.messages(Upstream::TlsWithoutResumption, TLS_CALLS)?;
@@ -139,6 +140,25 @@ impl Bench {
             let name = format!("health, {way}, {load}");
             let row = self.measure(name, &daemon, way, &Call::Health, load)?;
             self.table.push(row);
+        }
+        daemon.stop()
+    }
+
+    /// Measures what MCP costs beside JSON-RPC: the same messages over the same HTTP.
+    fn surfaces(&mut self) -> anyhow::Result<()> {
+        self.sandbox = Sandbox::start(&self.folder)?;
+        let mut daemon = self.daemon(Upstream::Plain)?;
+        let tcp = daemon.wait_until_ready()?;
+        let call = self.message();
+        for way in [Way::Http(tcp), Way::Mcp(tcp)] {
+            for load in [
+                Load::sequential(PLAIN_CALLS[0]),
+                Load::new(16, 1, PLAIN_CALLS[1]),
+            ] {
+                let name = format!("sendMessage, {way}, {load}");
+                let row = self.measure(name, &daemon, &way, &call, load)?;
+                self.table.push(row);
+            }
         }
         daemon.stop()
     }
