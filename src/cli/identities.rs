@@ -13,6 +13,7 @@ use serde_json::{
 use super::{
     Failure,
     address::Whereabouts,
+    call::ErrorObject,
     client::{self, Address, Answer, Trouble},
     output,
     params::new_nonce,
@@ -109,15 +110,22 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let tokens = tokens(&args.token_env, &environment)?;
     let addresses = args.daemon.addresses(&environment)?;
     let mut identities = Vec::new();
+    let mut failed = FAILED;
     for (variable, token) in tokens {
-        match ask(args, &addresses, &token)? {
-            Ok(outcome) => identities.push(Identity { variable, outcome }),
+        // Made here and not by the daemon, so that it is known even if no answer comes.
+        let nonce = new_nonce(METHOD);
+        let outcome = match ask(args, &addresses, &token, nonce.as_deref())? {
+            Ok(Answer::Error(error)) => Outcome::Error(error),
+            Ok(Answer::Result(result)) => Outcome::Bot(result),
             Err(trouble) => {
-                output::tell(&format!("discordd: {variable}: {trouble}"));
-                let reached = !matches!(trouble, Trouble::Unreachable { .. });
-                return Ok(if reached { FAILED } else { UNREACHABLE }.into());
+                if matches!(trouble, Trouble::Unreachable { .. }) {
+                    failed = UNREACHABLE;
+                }
+                let error = ErrorObject::of(METHOD, &trouble, nonce);
+                Outcome::Error(to_raw_value(&error).expect("texts and numbers are JSON"))
             }
-        }
+        };
+        identities.push(Identity { variable, outcome });
     }
     if args.json {
         let json = serde_json::to_string(&identities).expect("texts and JSON are JSON");
@@ -127,7 +135,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     let distinct = tell_twins(&identities);
     let all_bots = identities.iter().all(|it| it.bot().is_some());
-    Ok(if distinct && all_bots { 0 } else { FAILED }.into())
+    Ok(if distinct && all_bots { 0 } else { failed }.into())
 }
 
 /// Reads the tokens: all that are named, or those of the usual ones that are set.
@@ -156,15 +164,12 @@ fn ask(
     args: &Args,
     addresses: &[Address],
     token: &str,
-) -> anyhow::Result<Result<Outcome, Trouble>> {
+    nonce: Option<&str>,
+) -> anyhow::Result<Result<Answer, Trouble>> {
     let params = json!({"discord_token": token, "guild_id": args.guild_id,
-        "dry_run": args.dry_run, "nonce": new_nonce(METHOD)});
+        "dry_run": args.dry_run, "nonce": nonce});
     let params = to_raw_value(&params).expect("texts are JSON");
-    let answer = client::call(addresses, METHOD, Some(&params), args.timeout)?;
-    Ok(answer.map(|answer| match answer {
-        Answer::Error(error) => Outcome::Error(error),
-        Answer::Result(result) => Outcome::Bot(result),
-    }))
+    client::call(addresses, METHOD, Some(&params), args.timeout)
 }
 
 /// Tells which tokens are the same bot; true if none are.

@@ -59,10 +59,11 @@ impl Params {
         Ok(Self::Named(named))
     }
 
-    /// Puts in a text under a name, unless there is a value or the params are by position.
+    /// Puts in a text under a name, unless there is a value, which null is none, or the params are by
+    /// position.
     pub(super) fn put_if_missing(&mut self, name: &str, text: impl FnOnce() -> Option<String>) {
         if let Self::Named(named) = self
-            && !named.contains_key(name)
+            && named.get(name).is_none_or(|value| value.get() == "null")
             && let Some(text) = text()
         {
             named.insert(name.to_owned(), quoted(&text));

@@ -80,7 +80,7 @@ pub(super) struct SendMessage {
     /// Idempotency key: at most 25 characters, or an integer. By default the daemon makes one.
     nonce: Option<Nonce>,
     /// Guild of the channel, if known: only to put guild_id and url into the result.
-    #[serde(skip_serializing)]
+    #[serde(alias = "server_id", skip_serializing)]
     #[schemars(with = "Option<Snowflake>")]
     guild_id: Option<Id<GuildMarker>>,
 }

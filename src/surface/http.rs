@@ -14,7 +14,12 @@ use axum::{
 };
 use bytes::Bytes;
 use http_body_util::BodyExt;
-use hyper::{Request as HyperRequest, body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{
+    Request as HyperRequest,
+    body::{Body as _, Incoming},
+    server::conn::http1,
+    service::service_fn,
+};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -42,6 +47,8 @@ use crate::{
 /// Most bytes of a request's head that are held, and of an answer that waits to be written.
 const MAX_BUFFER_BYTES: usize = 64 << 10;
 
+/// What whoever asks for something else is told.
+const NO_PATH: &str = "there is no such path";
 /// What whoever sends something else is told.
 const ONLY_JSON: &str = "the content-type is application/json";
 /// What a stream of events is called.
@@ -79,7 +86,7 @@ pub fn router_with(rpc: Arc<Rpc>, mcp: Endpoint, web: Web, stop: CancellationTok
         router = router.route(path, post(ask));
     }
     router
-        .route("/", get(upgrade).post(call).delete(ask_mcp))
+        .route("/", get(upgrade).post(call))
         .route("/health", get(health))
         .route("/mcp", any(ask_mcp))
         .route("/metrics", get(metrics))
@@ -87,7 +94,7 @@ pub fn router_with(rpc: Arc<Rpc>, mcp: Endpoint, web: Web, stop: CancellationTok
         .route_layer(from_fn_with_state(Arc::new(web), keep_out_pages))
         .route("/livez", get(async || StatusCode::OK))
         .route("/readyz", get(ready))
-        .fallback(async || StatusCode::NOT_FOUND)
+        .fallback(async || rest::refuse(StatusCode::NOT_FOUND, NO_PATH))
         .with_state(Site { rpc, mcp, stop })
 }
 
@@ -190,7 +197,8 @@ async fn ask_rest(
     entry: &'static Entry,
 ) -> Response {
     let (head, body) = request.into_parts();
-    if !is_json(&head.headers) {
+    let says_nothing = body.is_end_stream() && !head.headers.contains_key(header::CONTENT_TYPE);
+    if !says_nothing && !is_json(&head.headers) {
         return rest::refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, ONLY_JSON);
     }
     match body::read(&site.rpc.shared.limits, body).await {

@@ -34,8 +34,20 @@ struct Failure {
     success: bool,
     error: String,
     code: u16,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    data: Option<Details>,
+    data: Data,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Data {
+    /// Of a call that failed.
+    Call(Box<Details>),
+    /// Of what is no call, and was not carried out.
+    Mistake {
+        kind: &'static str,
+        retryable: bool,
+        delivered: Delivered,
+    },
 }
 
 /// The operation of this name.
@@ -54,7 +66,11 @@ pub(super) async fn answer(rpc: &Rpc, entry: &Entry, body: &[u8], caller: &Calle
     // Who brings the token in a header may have nothing more to say.
     let body = if body.is_empty() { b"{}" } else { body };
     let body = match serde_json::from_slice::<&RawValue>(body) {
-        Ok(json) => json.get(),
+        Ok(json) if json.get().starts_with('{') => json.get(),
+        Ok(_) => {
+            let status = StatusCode::UNPROCESSABLE_ENTITY;
+            return refuse(status, "the body is not a JSON object");
+        }
         Err(err) => {
             let (line, column) = (err.line(), err.column());
             let why = format!("not JSON at line {line} column {column}");
@@ -75,7 +91,12 @@ pub(super) async fn answer(rpc: &Rpc, entry: &Entry, body: &[u8], caller: &Calle
 
 /// Refuses a request that is no call.
 pub(super) fn refuse(status: StatusCode, why: &str) -> Response {
-    spell(status, why.to_owned(), None)
+    let data = Data::Mistake {
+        kind: "invalid_request",
+        retryable: false,
+        delivered: Delivered::No,
+    };
+    spell(status, why.to_owned(), data)
 }
 
 fn failed(error: &Error) -> Response {
@@ -103,7 +124,7 @@ fn failed(error: &Error) -> Response {
     let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let details = error.details();
     let wait = details.retry_after_secs();
-    let mut answer = spell(status, error.sentence(), Some(details));
+    let mut answer = spell(status, error.sentence(), Data::Call(Box::new(details)));
     if let Some(wait) = wait {
         let headers = answer.headers_mut();
         headers.insert(header::RETRY_AFTER, HeaderValue::from(wait));
@@ -111,7 +132,7 @@ fn failed(error: &Error) -> Response {
     answer
 }
 
-fn spell(status: StatusCode, error: String, data: Option<Details>) -> Response {
+fn spell(status: StatusCode, error: String, data: Data) -> Response {
     let failure = Failure {
         success: false,
         error,

@@ -126,3 +126,39 @@ fn without_a_token_or_a_daemon_it_says_so() {
     assert_eq!(code, 2);
     assert!(!stderr.contains(STRANGER), "{stderr}");
 }
+
+#[test]
+fn what_was_done_is_told_although_the_daemon_is_lost() {
+    let pair = Pair::start();
+    let socket = pair.daemon.socket.clone();
+    let token = pair.sandbox.token(0).to_owned();
+    // The first is answered; the second asks a daemon that is gone.
+    pair.sandbox
+        .fault(&json!({"match": {"method": "POST"}, "after": 1, "do": {"hang": "head"}}));
+    let second = pair.sandbox.token(1).to_owned();
+    let running = std::thread::spawn(move || {
+        let socket = socket.to_str().unwrap();
+        let variables = [
+            ("DISCORD_TOKEN", token.as_str()),
+            ("DISCORD_TOKEN2", second.as_str()),
+        ];
+        read(run(
+            &["identities", "--json", "--socket", socket],
+            &variables,
+        ))
+    });
+    // The second message hangs upstream when there are so many requests.
+    let posts = || {
+        let requests = pair.sandbox.requests(0);
+        requests.iter().filter(|it| it["method"] == "POST").count()
+    };
+    while posts() < 2 {}
+    pair.daemon.signal(rustix::process::Signal::KILL);
+    let (code, stdout, _) = running.join().unwrap();
+    assert_eq!(code, 1, "{stdout}");
+    let identities: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(identities[0]["bot"]["bot_info"], "scout", "{stdout}");
+    let data = &identities[1]["error"]["data"];
+    assert_eq!(data["delivered"], "unknown", "{stdout}");
+    assert!(data["nonce"].is_string(), "{stdout}");
+}

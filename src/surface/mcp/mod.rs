@@ -87,8 +87,10 @@ impl Desk {
 
     /// Puts in the guild that is meant where none is named.
     fn complete(&self, listed: &Listed, mut arguments: Map<String, Value>) -> String {
-        let named = ["guild_id", "server_id", "channel_id"];
-        let names_one = named.iter().any(|name| arguments.contains_key(*name));
+        let places = ["guild_id", "server_id", "channel_id"];
+        // Models say null where they say nothing.
+        arguments.retain(|name, value| !(places.contains(&name.as_str()) && value.is_null()));
+        let names_one = places.iter().any(|name| arguments.contains_key(*name));
         if let Some(guild_id) = &self.guild_id
             && listed.takes_guild()
             && !names_one
