@@ -68,6 +68,11 @@ pub(super) fn unreadable(why: &str) -> JsonRpcError {
     JsonRpcError::new(None, error)
 }
 
+/// A request whose id is that of another which has no answer yet.
+pub(super) fn under_way(id: RequestId) -> JsonRpcError {
+    invalid(Some(id), "a request with this id is under way already")
+}
+
 fn invalid(id: Option<RequestId>, why: &str) -> JsonRpcError {
     let error = ErrorData::invalid_request(format!("Invalid request: {why}"), None);
     JsonRpcError::new(id, error)
