@@ -20,7 +20,7 @@ use super::{
     pass::{Bot, PassOn},
 };
 use crate::{
-    config::{Environment, Loaded, Settings, Unusable},
+    config::{Environment, Limits, Loaded, Settings, Unusable},
     discord::{Exit, Token},
     log,
     metrics::Metrics,
@@ -39,8 +39,8 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Flags of the command.
 #[derive(clap::Args)]
 #[command(after_help = "\
-Needs no daemon: calls go to Discord from this process, as its settings say. It ends with its input,
-when what was asked is answered.
+Needs no daemon: calls go to Discord from this process, as its settings say. It ends with its input
+or a signal, when what was asked is answered, and at once with a second signal.
 
 Examples:
   DISCORD_TOKEN=... discordd mcp
@@ -123,21 +123,30 @@ async fn serve(
         None => Arc::new(own(settings, &ended, &calls)?),
     };
     let desk = Desk::new(carrier, offer, Some(caller), guild);
-    let served = async {
-        mcp::serve(desk, limits.request_bytes.bytes(), stop.clone()).await?;
-        // What was cancelled is carried out all the same.
-        calls.close();
-        if timeout(limits.drain_timeout, calls.wait()).await.is_err() {
-            tracing::warn!("calls were cut: their time was over");
-        }
-        Ok(())
-    };
+    // A task, as nothing may be said any more of what is cut.
+    let served = tokio::spawn(serve_calls(desk, limits.clone(), stop.clone(), calls));
     let served = tokio::select! {
-        served = served => served,
+        served = served => served?,
         () = told_to_end(stops, &stop, &cut, limits.drain_timeout) => Ok(()),
     };
     ended.cancel();
     served
+}
+
+/// Answers what is asked, and waits for what goes on behind it.
+async fn serve_calls(
+    desk: Desk,
+    limits: Limits,
+    stop: CancellationToken,
+    calls: TaskTracker,
+) -> anyhow::Result<()> {
+    mcp::serve(desk, limits.request_bytes.bytes(), stop).await?;
+    // What was cancelled is carried out all the same.
+    calls.close();
+    if timeout(limits.drain_timeout, calls.wait()).await.is_err() {
+        tracing::warn!("calls were cut: their time was over");
+    }
+    Ok(())
 }
 
 /// Ends when the process may not go on: told to end once it has until `drain_timeout`, told twice

@@ -107,3 +107,30 @@ impl PassOn {
         asked.unwrap_or(self.call_timeout).min(client::MAX_TIMEOUT) + MARGIN
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_waited_for_a_little_longer_than_the_call_may_take() {
+        let carrier = PassOn {
+            daemon: [Address::Unix("x".into())].into(),
+            bot: Arc::new(Bot(None)),
+            calls: TaskTracker::new(),
+            call_timeout: Duration::from_secs(30),
+            cut: CancellationToken::new(),
+        };
+        let most = client::MAX_TIMEOUT.as_millis();
+        for (params, millis) in [
+            ("{}", 30_000),
+            (r#"{"timeout_ms":null}"#, 30_000),
+            (r#"{"timeout_ms":250}"#, 250),
+            (r#"{"timeout_ms":"250"}"#, 30_000),
+            (r#"{"timeout_ms":18446744073709551615}"#, most),
+        ] {
+            let patience = carrier.patience(params);
+            assert_eq!((patience - MARGIN).as_millis(), millis, "{params}");
+        }
+    }
+}

@@ -197,23 +197,21 @@ impl Transport<RoleServer> for Stdio {
     ) -> impl Future<Output = io::Result<()>> + Send + 'static {
         let (unwritten, under_way) = (self.unwritten.clone(), self.under_way.clone());
         async move {
-            let sent = match unwritten {
-                Some(unwritten) => unwritten.send(line(&message)).await.is_ok(),
-                None => false,
+            let place = match &unwritten {
+                Some(unwritten) => unwritten.reserve().await.ok(),
+                None => None,
             };
-            let answered = match message {
-                ServerJsonRpcMessage::Error(error) => error.id,
-                ServerJsonRpcMessage::Response(response) => Some(response.id),
+            let answered = match &message {
+                ServerJsonRpcMessage::Error(error) => error.id.as_ref(),
+                ServerJsonRpcMessage::Response(response) => Some(&response.id),
                 ServerJsonRpcMessage::Notification(_) | ServerJsonRpcMessage::Request(_) => None,
             };
+            // Who reads the answer may use the id again at once.
             if let Some(id) = answered {
-                under_way.send_if_modified(|ids| ids.remove(&id));
+                under_way.send_if_modified(|ids| ids.remove(id));
             }
-            if sent {
-                Ok(())
-            } else {
-                Err(io::ErrorKind::BrokenPipe.into())
-            }
+            place.ok_or(io::ErrorKind::BrokenPipe)?.send(line(&message));
+            Ok(())
         }
     }
 
