@@ -291,7 +291,9 @@ fn malformed_input_gets_the_protocols_answer_and_the_next_request_works() {
             server.send(format!("{text}\n").as_bytes());
             let answer = server.read();
             assert_eq!(answer["error"]["code"], *code, "{text}: {answer}");
-            assert_eq!(&answer["id"], id, "{text}: {answer}");
+            // Left out where it is not known: MCP has no null there, and its clients take none.
+            let id = Some(id).filter(|id| !id.is_null());
+            assert_eq!(answer.get("id"), id, "{text}: {answer}");
         }
         assert_eq!(names(&mut server).len(), 3);
     }

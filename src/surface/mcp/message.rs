@@ -62,7 +62,8 @@ pub(super) fn refuse_version(
     Err(JsonRpcError::new(Some(request.id.clone()), error))
 }
 
-/// Bytes that are no JSON text.
+/// Bytes that are no JSON text. Its id is left out, where JSON-RPC has null: see
+/// <https://modelcontextprotocol.io/specification/2026-07-28/basic#error-responses>.
 pub(super) fn unreadable(why: &str) -> JsonRpcError {
     let error = ErrorData::parse_error(format!("Parse error: {why}"), None);
     JsonRpcError::new(None, error)
