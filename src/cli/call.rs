@@ -26,6 +26,9 @@ const FAILED: u8 = 1;
 /// What a call that never left ends with.
 const UNREACHABLE: u8 = 2;
 
+/// What to do where there is no daemon.
+const HINT: &str = "start it with discordd serve, or say where it is with --socket or --url";
+
 /// Flags of the command.
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -149,7 +152,7 @@ fn refused(error: &RawValue) -> anyhow::Result<ExitCode> {
 
 /// Prints an error object for a call that has no answer, and what it says in words.
 fn unanswered(method: &str, trouble: &Trouble, nonce: Option<String>) -> anyhow::Result<ExitCode> {
-    let object = ErrorObject::of(method, trouble, nonce);
+    let object = ErrorObject::of(method, trouble, nonce, HINT);
     let json = serde_json::to_string(&object).expect("texts and numbers are JSON");
     output::print_json(&json)?;
     tell(&serde_json::from_str(&json).expect("it was made so above"));
@@ -177,16 +180,21 @@ fn tell(said: &Said) {
 }
 
 impl ErrorObject {
-    /// Tells what is known of a call that has no answer.
-    pub(super) fn of(method: &str, trouble: &Trouble, nonce: Option<String>) -> Self {
+    /// Tells what is known of a call that has no answer; `where_it_is` is the hint for one that
+    /// reached no daemon.
+    pub(super) fn of(
+        method: &str,
+        trouble: &Trouble,
+        nonce: Option<String>,
+        where_it_is: &str,
+    ) -> Self {
         let (code, kind) = match trouble {
             Trouble::Lost { .. } | Trouble::Unreachable { .. } => (503, "unavailable"),
             Trouble::TimedOut { .. } => (504, "timed_out"),
             Trouble::Unreadable { .. } => (502, "bad_answer"),
         };
         let data = if matches!(trouble, Trouble::Unreachable { .. }) {
-            let hint = "start it with discordd serve, or say where it is with --socket or --url";
-            Details::new(kind, Delivered::No, None, hint.to_owned())
+            Details::new(kind, Delivered::No, None, where_it_is.to_owned())
         } else {
             Details::of_sent(kind, method, nonce)
         };

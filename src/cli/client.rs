@@ -21,7 +21,7 @@ use tokio::{
 use crate::config::BaseUrl;
 
 /// Longest wait for an answer.
-const MAX_TIMEOUT: Duration = Duration::from_secs(7 * 86_400);
+pub(super) const MAX_TIMEOUT: Duration = Duration::from_secs(7 * 86_400);
 
 /// Largest answer that is read, in bytes.
 const MAX_ANSWER_BYTES: usize = 64 << 20;

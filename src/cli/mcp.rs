@@ -2,13 +2,13 @@
 //!
 //! It must print nothing but MCP; what else it has to say goes to the log.
 
-use std::{fs, path::PathBuf, sync::Arc};
+use std::{fs, io, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use tokio::{
     runtime,
-    signal::unix::{SignalKind, signal},
-    time::timeout,
+    signal::unix::{Signal, SignalKind, signal},
+    time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -20,7 +20,7 @@ use super::{
     pass::{Bot, PassOn},
 };
 use crate::{
-    config::{Environment, Loaded, Settings, Unusable},
+    config::{Environment, Limits, Loaded, Settings, Unusable},
     discord::{Exit, Token},
     log,
     metrics::Metrics,
@@ -33,12 +33,14 @@ use crate::{
 
 /// The variable that the default guild comes from.
 const GUILD_VARIABLE: &str = "DEFAULT_SERVER_ID";
+/// How long what is known of calls that were cut may take to be written.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Flags of the command.
 #[derive(clap::Args)]
 #[command(after_help = "\
-Needs no daemon: calls go to Discord from this process, as its settings say. It ends with its input,
-when what was asked is answered.
+Needs no daemon: calls go to Discord from this process, as its settings say. It ends with its input
+or a signal, when what was asked is answered, and at once with a second signal.
 
 Examples:
   DISCORD_TOKEN=... discordd mcp
@@ -64,7 +66,8 @@ pub(super) struct Args {
     /// Offer no tool that changes something.
     #[arg(long)]
     read_only: bool,
-    /// Pass calls on to the daemon at this socket or URL.
+    /// Pass calls on to the daemon there: at a socket, as unix:PATH or a path with a / in it, or at
+    /// a port, as http://HOST:PORT.
     #[arg(long, value_name = "SOCKET|URL", value_parser = parse_place)]
     connect: Option<Address>,
     /// File to read the settings from, instead of /etc/discordd/config.toml.
@@ -104,25 +107,67 @@ async fn serve(
     offer: Offer,
     guild: Option<String>,
 ) -> anyhow::Result<()> {
+    let limits = &settings.limits;
     let (ended, calls) = (CancellationToken::new(), TaskTracker::new());
-    let caller = Caller::new(Visitor::own(), settings.limits.calls, bot.token());
+    let stops = Stops::listen().context("listen for signals")?;
+    let (stop, cut) = (CancellationToken::new(), CancellationToken::new());
+    let caller = Caller::new(Visitor::own(), limits.calls, bot.token());
     let carrier: Arc<dyn Carry> = match &args.connect {
-        Some(daemon) => Arc::new(PassOn::new(daemon.clone(), bot, calls.clone())),
+        Some(daemon) => Arc::new(PassOn {
+            daemon: [daemon.clone()].into(),
+            bot: Arc::new(bot),
+            calls: calls.clone(),
+            call_timeout: limits.call_timeout,
+            cut: cut.clone(),
+        }),
         None => Arc::new(own(settings, &ended, &calls)?),
     };
     let desk = Desk::new(carrier, offer, Some(caller), guild);
-    let stop = stop_on_signals().context("listen for signals")?;
-    mcp::serve(desk, settings.limits.request_bytes.bytes(), stop).await?;
-    // What was cancelled or is not waited for is carried out all the same.
+    // A task, as nothing may be said any more of what is cut.
+    let served = tokio::spawn(serve_calls(desk, limits.clone(), stop.clone(), calls));
+    let served = tokio::select! {
+        served = served => served?,
+        () = told_to_end(stops, &stop, &cut, limits.drain_timeout) => Ok(()),
+    };
+    ended.cancel();
+    served
+}
+
+/// Answers what is asked, and waits for what goes on behind it.
+async fn serve_calls(
+    desk: Desk,
+    limits: Limits,
+    stop: CancellationToken,
+    calls: TaskTracker,
+) -> anyhow::Result<()> {
+    mcp::serve(desk, limits.request_bytes.bytes(), stop).await?;
+    // What was cancelled is carried out all the same.
     calls.close();
-    if timeout(settings.limits.drain_timeout, calls.wait())
-        .await
-        .is_err()
-    {
+    if timeout(limits.drain_timeout, calls.wait()).await.is_err() {
         tracing::warn!("calls were cut: their time was over");
     }
-    ended.cancel();
     Ok(())
+}
+
+/// Ends when the process may not go on: told to end once it has until `drain_timeout`, told twice
+/// no time at all.
+async fn told_to_end(
+    mut stops: Stops,
+    stop: &CancellationToken,
+    cut: &CancellationToken,
+    drain_timeout: Duration,
+) {
+    stops.next().await;
+    stop.cancel();
+    let time_is_over = async {
+        sleep(drain_timeout).await;
+        cut.cancel();
+        sleep(LAST_WORDS).await;
+    };
+    tokio::select! {
+        () = time_is_over => tracing::warn!("calls were cut: their time was over"),
+        () = stops.next() => tracing::warn!("calls were cut: told twice"),
+    }
 }
 
 /// Prepares to carry calls out in this process.
@@ -135,20 +180,29 @@ fn own(settings: &Settings, ended: &CancellationToken, calls: &TaskTracker) -> a
     Ok(Rpc::new(hall, settings.limits.clone(), calls.clone()))
 }
 
-/// Gives what is cancelled when the process is told to end.
-fn stop_on_signals() -> std::io::Result<CancellationToken> {
-    let stop = CancellationToken::new();
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let told = stop.clone();
-    tokio::spawn(async move {
+/// The signals that end the process.
+struct Stops {
+    hangup: Signal,
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Stops {
+    fn listen() -> io::Result<Self> {
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(&mut self) {
         tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+            _ = self.hangup.recv() => {}
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
         }
-        told.cancel();
-    });
-    Ok(stop)
+    }
 }
 
 impl Args {
@@ -161,7 +215,7 @@ impl Args {
             let read = fs::read_to_string(file);
             let whence = format!("--token-file: {}", file.display());
             let token = read.context(whence.clone()).context(Failure::Usage)?;
-            (token.trim().to_owned(), whence)
+            (token, whence)
         } else if let Some(token) = environment.get(&self.token_env) {
             (token.to_owned(), self.token_env.clone())
         } else {
@@ -171,10 +225,12 @@ impl Args {
             );
             return Ok(None);
         };
-        Token::parse(&token)
+        // A line end came with it where a file was read, here or by a shell.
+        let token = token.trim();
+        Token::parse(token)
             .context(whence)
             .context(Failure::Usage)?;
-        Ok(Some(token))
+        Ok(Some(token.to_owned()))
     }
 
     fn guild(&self, environment: &Environment) -> anyhow::Result<Option<String>> {
@@ -197,11 +253,17 @@ fn parse_guild(text: &str) -> Result<String, String> {
 }
 
 fn parse_place(text: &str) -> Result<Address, String> {
-    if text.starts_with("http://") || text.starts_with("https://") {
+    if let Some((scheme, rest)) = text.split_once("://") {
         // The daemon's MCP endpoint is at the same place.
-        let origin = text.strip_suffix("/mcp").unwrap_or(text);
-        parse_url(origin).map(Address::Http)
-    } else {
-        Ok(Address::Unix(text.into()))
+        let origin = rest.strip_suffix("/mcp").unwrap_or(rest);
+        return parse_url(&format!("{}://{origin}", scheme.to_ascii_lowercase()))
+            .map(Address::Http);
+    }
+    match text.strip_prefix("unix:") {
+        Some(path) if !path.is_empty() => Ok(Address::Unix(path.into())),
+        None if text.contains('/') => Ok(Address::Unix(text.into())),
+        Some(_) | None => {
+            Err("unix:PATH, a path with a / or http://HOST:PORT is wanted".to_owned())
+        }
     }
 }

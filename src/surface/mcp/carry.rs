@@ -7,10 +7,10 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use crate::{
     discord::{Delivered, Peer, Progress},
-    operation::{Entry, Error, Params},
+    operation::{Effect, Entry, Error, Params},
     surface::{
         Caller, Rpc,
-        rpc::{Asker, error_object, unless_it_panics, unless_nobody_waits},
+        rpc::{Asker, Shared, error_object, unless_it_panics, unless_nobody_waits},
     },
 };
 
@@ -37,24 +37,36 @@ pub struct Asked {
 
 impl Carry for Rpc {
     fn carry(&self, asked: Asked) -> Carried {
-        let shared = Arc::clone(&self.shared);
+        let changes = asked.entry.effect == Effect::Posts;
+        let outcome = carry_out(Arc::clone(&self.shared), asked);
+        if !changes {
+            return Box::pin(outcome);
+        }
+        // It may be cancelled before anybody waits for it.
+        let spawned = self.shared.tracker.spawn(outcome);
         Box::pin(async move {
-            let outcome = async {
-                let caller = asked.caller.as_ref();
-                let who = Asker {
-                    token: caller.and_then(|it| it.token.clone()).transpose()?,
-                    peer: caller.map_or(Peer::Own, |caller| caller.visitor.peer),
-                    progress: asked.progress,
-                };
-                let params = Params::parse(&asked.params, &[])?;
-                let job = shared.begin_with(asked.entry, params, who)?;
-                let finished = shared.finish(asked.entry, job);
-                unless_nobody_waits(asked.entry, finished, caller).await
-            };
-            let outcome = unless_it_panics(outcome, Delivered::No).await;
-            outcome.map_err(|error| spelled(&error))
+            let delivered = Delivered::Unknown;
+            let cut = |_| Err(spelled(&Error::Internal { delivered }));
+            spawned.await.unwrap_or_else(cut)
         })
     }
+}
+
+async fn carry_out(shared: Arc<Shared>, asked: Asked) -> Result<Box<RawValue>, Box<RawValue>> {
+    let outcome = async {
+        let caller = asked.caller.as_ref();
+        let who = Asker {
+            token: caller.and_then(|it| it.token.clone()).transpose()?,
+            peer: caller.map_or(Peer::Own, |caller| caller.visitor.peer),
+            progress: asked.progress,
+        };
+        let params = Params::parse(&asked.params, &[])?;
+        let job = shared.begin_with(asked.entry, params, who)?;
+        let finished = shared.finish(asked.entry, job);
+        unless_nobody_waits(asked.entry, finished, caller).await
+    };
+    let outcome = unless_it_panics(outcome, Delivered::No).await;
+    outcome.map_err(|error| spelled(&error))
 }
 
 /// What a param that a tool has not is answered with.

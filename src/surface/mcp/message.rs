@@ -62,10 +62,16 @@ pub(super) fn refuse_version(
     Err(JsonRpcError::new(Some(request.id.clone()), error))
 }
 
-/// Bytes that are no JSON text.
+/// Bytes that are no JSON text. Its id is left out, where JSON-RPC has null: see
+/// <https://modelcontextprotocol.io/specification/2026-07-28/basic#error-responses>.
 pub(super) fn unreadable(why: &str) -> JsonRpcError {
     let error = ErrorData::parse_error(format!("Parse error: {why}"), None);
     JsonRpcError::new(None, error)
+}
+
+/// A request whose id is that of another which has no answer yet.
+pub(super) fn under_way(id: RequestId) -> JsonRpcError {
+    invalid(Some(id), "a request with this id is under way already")
 }
 
 fn invalid(id: Option<RequestId>, why: &str) -> JsonRpcError {

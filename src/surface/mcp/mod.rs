@@ -7,6 +7,7 @@
 
 mod carry;
 mod endpoint;
+mod lines;
 mod message;
 mod result;
 mod schema;

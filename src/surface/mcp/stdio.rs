@@ -5,6 +5,7 @@
 
 use std::{collections::HashSet, io};
 
+use anyhow::Context as _;
 use bytes::Bytes;
 use rmcp::{
     RoleServer, ServiceExt,
@@ -12,7 +13,7 @@ use rmcp::{
         ClientJsonRpcMessage, ClientNotification, JsonRpcError, RequestId, ServerJsonRpcMessage,
     },
     service::ServerInitializeError,
-    transport::{StdioReader, Transport, stdio_pipes},
+    transport::{StdioReader, StdioWriter, Transport, stdio_pipes},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -21,8 +22,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Desk, message};
-use crate::frame::{Found, Framing, JsonTexts};
+use super::{Desk, lines::Lines, message};
+use crate::frame::Broken;
 
 /// Requests that may wait for their answers; then no further ones are read.
 const MAX_UNDER_WAY: usize = 1024;
@@ -32,7 +33,8 @@ const MAX_UNWRITTEN: usize = 16;
 const READ_BYTES: usize = 16 << 10;
 
 /// Serves `desk` until the input ends or `stop` is cancelled, and what was asked is answered.
-/// Messages of up to `max_message_bytes` are taken.
+/// Messages of up to `max_message_bytes` are taken. An output that cannot be written to any more
+/// cancels `stop`; one that nobody reads is waited for.
 ///
 /// # Errors
 ///
@@ -42,65 +44,81 @@ pub async fn serve(
     max_message_bytes: usize,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let stdio = Stdio::open(max_message_bytes, stop);
-    match desk.serve(stdio).await {
-        Ok(running) => {
-            running.waiting().await?;
-            Ok(())
-        }
-        // Nobody asked anything.
-        Err(ServerInitializeError::ConnectionClosed(_)) => Ok(()),
+    let (input, output) = stdio_pipes();
+    let (unwritten, writer) = open_output(output, stop.clone());
+    let stdio = Stdio::open(input, max_message_bytes, stop, unwritten);
+    let served = match desk.serve(stdio).await {
+        Ok(running) => running.waiting().await.map(drop).map_err(Into::into),
+        // Nobody asked anything that opens a session, or the output is closed.
+        Err(
+            ServerInitializeError::ConnectionClosed(_)
+            | ServerInitializeError::TransportError { .. },
+        ) => Ok(()),
         Err(err) => Err(err.into()),
-    }
+    };
+    // It ends when every sender is gone, as the streams are by now.
+    writer.await.context("write to standard output")?;
+    served
+}
+
+/// Begins to write what is sent, in a task that ends behind the last sender.
+fn open_output(
+    mut output: StdioWriter,
+    stop: CancellationToken,
+) -> (mpsc::Sender<Bytes>, JoinHandle<()>) {
+    let (sender, mut unwritten) = mpsc::channel::<Bytes>(MAX_UNWRITTEN);
+    let writer = tokio::spawn(async move {
+        while let Some(line) = unwritten.recv().await {
+            let written = async {
+                output.write_all(&line).await?;
+                output.flush().await
+            };
+            if let Err(err) = written.await {
+                tracing::debug!(%err, "standard output is closed");
+                stop.cancel();
+                return;
+            }
+        }
+    });
+    (sender, writer)
 }
 
 /// The two streams.
 struct Stdio {
     input: StdioReader,
-    framing: JsonTexts,
+    lines: Lines,
     ended: bool,
     stop: CancellationToken,
     /// The requests that wait for their answers.
     under_way: watch::Sender<HashSet<RequestId>>,
     unwritten: Option<mpsc::Sender<Bytes>>,
-    writer: JoinHandle<()>,
     /// Said next, because what came was no message.
     refusal: Option<JsonRpcError>,
 }
 
 impl Stdio {
-    fn open(max_message_bytes: usize, stop: CancellationToken) -> Self {
-        let (input, mut output) = stdio_pipes();
-        let (sender, mut unwritten) = mpsc::channel::<Bytes>(MAX_UNWRITTEN);
-        let writer = tokio::spawn(async move {
-            while let Some(line) = unwritten.recv().await {
-                let written = async {
-                    output.write_all(&line).await?;
-                    output.flush().await
-                };
-                if let Err(err) = written.await {
-                    tracing::debug!(%err, "standard output is closed");
-                    return;
-                }
-            }
-        });
+    fn open(
+        input: StdioReader,
+        max_message_bytes: usize,
+        stop: CancellationToken,
+        unwritten: mpsc::Sender<Bytes>,
+    ) -> Self {
         Self {
             input,
-            framing: JsonTexts::new(max_message_bytes),
+            lines: Lines::new(max_message_bytes),
             ended: false,
             stop,
             under_way: watch::Sender::default(),
-            unwritten: Some(sender),
-            writer,
+            unwritten: Some(unwritten),
             refusal: None,
         }
     }
 
     /// Reads until there is more to look at, or nothing more will come.
-    async fn read(&mut self) -> Option<Found> {
-        self.framing.buffer().reserve(READ_BYTES);
+    async fn read(&mut self) -> Option<Result<Bytes, Broken>> {
+        self.lines.buffer().reserve(READ_BYTES);
         let read = tokio::select! {
-            read = self.input.read_buf(self.framing.buffer()) => read,
+            read = self.input.read_buf(self.lines.buffer()) => read,
             () = self.stop.cancelled() => {
                 self.ended = true;
                 return None;
@@ -114,17 +132,15 @@ impl Stdio {
                 self.ended = true;
             }
         }
-        self.ended.then(|| self.framing.finish()).flatten()
+        self.ended.then(|| self.lines.finish()).flatten()
     }
 
     /// Takes what was found; gives what is for rmcp. It needs no notification but a cancellation,
     /// and has asked nothing that could be answered.
-    fn take(&mut self, found: Found) -> Option<ClientJsonRpcMessage> {
-        let read = match found {
-            Found::Broken(broken) => Err(message::unreadable(&broken.to_string())),
-            Found::Text(text) => message::read(&text),
-            Found::End | Found::Reply(_) => return None,
-        };
+    fn take(&mut self, line: Result<Bytes, Broken>) -> Option<ClientJsonRpcMessage> {
+        let read = line
+            .map_err(|broken| message::unreadable(&broken.to_string()))
+            .and_then(|line| message::read(&line));
         match read {
             Err(refusal) => {
                 self.refusal = Some(refusal);
@@ -143,7 +159,10 @@ impl Stdio {
             }
             Ok(ClientJsonRpcMessage::Request(request)) => {
                 let id = request.id.clone();
-                self.under_way.send_if_modified(|ids| ids.insert(id));
+                if !self.under_way.send_if_modified(|ids| ids.insert(id)) {
+                    self.refusal = Some(message::under_way(request.id));
+                    return None;
+                }
                 Some(ClientJsonRpcMessage::Request(request))
             }
         }
@@ -178,23 +197,21 @@ impl Transport<RoleServer> for Stdio {
     ) -> impl Future<Output = io::Result<()>> + Send + 'static {
         let (unwritten, under_way) = (self.unwritten.clone(), self.under_way.clone());
         async move {
-            let sent = match unwritten {
-                Some(unwritten) => unwritten.send(line(&message)).await.is_ok(),
-                None => false,
+            let place = match &unwritten {
+                Some(unwritten) => unwritten.reserve().await.ok(),
+                None => None,
             };
-            let answered = match message {
-                ServerJsonRpcMessage::Error(error) => error.id,
-                ServerJsonRpcMessage::Response(response) => Some(response.id),
+            let answered = match &message {
+                ServerJsonRpcMessage::Error(error) => error.id.as_ref(),
+                ServerJsonRpcMessage::Response(response) => Some(&response.id),
                 ServerJsonRpcMessage::Notification(_) | ServerJsonRpcMessage::Request(_) => None,
             };
+            // Who reads the answer may use the id again at once.
             if let Some(id) = answered {
-                under_way.send_if_modified(|ids| ids.remove(&id));
+                under_way.send_if_modified(|ids| ids.remove(id));
             }
-            if sent {
-                Ok(())
-            } else {
-                Err(io::ErrorKind::BrokenPipe.into())
-            }
+            place.ok_or(io::ErrorKind::BrokenPipe)?.send(line(&message));
+            Ok(())
         }
     }
 
@@ -202,15 +219,15 @@ impl Transport<RoleServer> for Stdio {
         loop {
             self.say_refusal().await?;
             self.fewer_than(MAX_UNDER_WAY).await;
-            let found = match self.framing.next_found() {
+            let line = match self.lines.next_line() {
                 None if self.ended => {
                     self.fewer_than(1).await;
                     return None;
                 }
                 None => self.read().await,
-                found => found,
+                line => line,
             };
-            if let Some(message) = found.and_then(|found| self.take(found)) {
+            if let Some(message) = line.and_then(|line| self.take(line)) {
                 return Some(message);
             }
         }
@@ -218,7 +235,7 @@ impl Transport<RoleServer> for Stdio {
 
     async fn close(&mut self) -> io::Result<()> {
         self.unwritten = None;
-        (&mut self.writer).await.map_err(io::Error::other)
+        Ok(())
     }
 }
 

@@ -79,7 +79,7 @@ pub(crate) fn ask(client: &mut Client, path: &str, token: &str, body: &Value) ->
 pub(crate) struct Server {
     child: Child,
     input: Option<ChildStdin>,
-    output: BufReader<ChildStdout>,
+    output: Option<BufReader<ChildStdout>>,
 }
 
 impl Server {
@@ -93,7 +93,7 @@ impl Server {
             .unwrap();
         Self {
             input: child.stdin.take(),
-            output: BufReader::new(child.stdout.take().unwrap()),
+            output: child.stdout.take().map(BufReader::new),
             child,
         }
     }
@@ -111,7 +111,8 @@ impl Server {
     /// Reads a message.
     pub(crate) fn read(&mut self) -> Value {
         let mut line = String::new();
-        self.output.read_line(&mut line).unwrap();
+        let output = self.output.as_mut().unwrap();
+        output.read_line(&mut line).unwrap();
         serde_json::from_str(&line).unwrap_or_else(|err| panic!("{err} in {line:?}"))
     }
 
@@ -128,6 +129,16 @@ impl Server {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
+    /// Reads nothing more, and lets it know.
+    pub(crate) fn close_output(&mut self) {
+        self.output = None;
+    }
+
+    /// Waits for its end without reading what it says.
+    pub(crate) fn wait_unread(mut self) -> ExitStatus {
+        self.child.wait().unwrap()
+    }
+
     /// Ends its input; gives what it still says, and how it ends.
     pub(crate) fn end(mut self) -> (Vec<Value>, ExitStatus) {
         drop(self.input.take());
@@ -138,7 +149,8 @@ impl Server {
     pub(crate) fn wait(mut self) -> (Vec<Value>, ExitStatus) {
         let mut rest = Vec::new();
         let mut line = String::new();
-        while self.output.read_line(&mut line).unwrap() > 0 {
+        let output = self.output.as_mut().unwrap();
+        while output.read_line(&mut line).unwrap() > 0 {
             rest.push(serde_json::from_str(&line).unwrap());
             line.clear();
         }
