@@ -178,12 +178,12 @@ fn one_dead_token_is_asked_about_once() {
 #[test]
 fn a_refusal_that_comes_when_nobody_waits_for_it_is_counted() {
     let pair = Pair::start(&[]);
-    let late = json!({"times": 0, "do": {"delay_ms": 500, "status": 401}});
+    let late = json!({"times": 0, "do": {"delay_ms": 1500, "status": 401}});
     pair.sandbox.fault(&late);
     let mut lines = pair.daemon.lines();
     for number in 0..20 {
         let params = json!({"discord_token": dead_token(number), "channel_id": 1, "content": "hello",
-            "timeout_ms": 150});
+            "timeout_ms": 1000});
         let call = json!({"jsonrpc": "2.0", "id": number, "method": "discord.sendMessage",
             "params": params});
         lines.send(call.to_string().as_bytes());
@@ -192,8 +192,11 @@ fn a_refusal_that_comes_when_nobody_waits_for_it_is_counted() {
         assert_eq!(lines.read()["error"]["code"], 504);
     }
     let counted = |pair: &Pair| pair.guard()["counted"].as_u64().unwrap();
+    // A busy machine may not have sent all of them in their time.
+    let sent = pair.sandbox.stats().requests;
+    assert!(sent > 0);
     let begun = Instant::now();
-    while counted(&pair) < 20 {
+    while counted(&pair) < sent {
         assert!(
             begun.elapsed() < Duration::from_secs(20),
             "{}",
