@@ -27,7 +27,8 @@ const FAILED: u8 = 1;
 const UNREACHABLE: u8 = 2;
 
 /// What to do where there is no daemon.
-const HINT: &str = "start it with discordd serve, or say where it is with --socket or --url";
+pub(super) const HINT: &str =
+    "start it with discordd serve, or say where it is with --socket or --url";
 
 /// Flags of the command.
 #[derive(clap::Args)]

@@ -13,7 +13,7 @@ use serde_json::{
 use super::{
     Failure,
     address::Whereabouts,
-    call::ErrorObject,
+    call::{ErrorObject, HINT},
     client::{self, Address, Answer, Trouble},
     output,
     params::new_nonce,
@@ -121,7 +121,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
                 if matches!(trouble, Trouble::Unreachable { .. }) {
                     failed = UNREACHABLE;
                 }
-                let error = ErrorObject::of(METHOD, &trouble, nonce);
+                let error = ErrorObject::of(METHOD, &trouble, nonce, HINT);
                 Outcome::Error(to_raw_value(&error).expect("texts and numbers are JSON"))
             }
         };
