@@ -112,6 +112,8 @@ pub struct Details {
     hint: Option<&'static str>,
 }
 
+/// The kind of what is wrong in the params.
+const INVALID_PARAMS: &str = "invalid_params";
 /// How soon a call that found the daemon full or stopping may be tried again, in milliseconds.
 const BUSY_RETRY_MS: u64 = 1000;
 
@@ -195,10 +197,16 @@ impl Error {
             Self::InvalidToken(_)
             | Self::NoToken
             | Self::Param { .. }
-            | Self::UnknownParam { .. } => "invalid_params",
+            | Self::UnknownParam { .. } => INVALID_PARAMS,
             Self::NoChannel { .. } => "not_found",
             Self::NonceReused { .. } => "nonce_reused",
         }
+    }
+
+    /// Whether it is the params that are wrong.
+    #[must_use]
+    pub fn is_mistake(&self) -> bool {
+        self.kind() == INVALID_PARAMS
     }
 
     /// The HTTP status that says the same; none for a mistake in the call, or a bug.

@@ -100,26 +100,11 @@ pub(super) fn refuse(status: StatusCode, why: &str) -> Response {
 }
 
 fn failed(error: &Error) -> Response {
-    let status = match (error.status(), error) {
-        (Some(status), _) => StatusCode::from_u16(status).ok(),
-        (
-            None,
-            Error::InvalidToken(_)
-            | Error::NoToken
-            | Error::Param { .. }
-            | Error::UnknownParam { .. },
-        ) => Some(StatusCode::UNPROCESSABLE_ENTITY),
-        (
-            None,
-            Error::Abandoned
-            | Error::Busy { .. }
-            | Error::Discord { .. }
-            | Error::Full { .. }
-            | Error::Internal { .. }
-            | Error::NoChannel { .. }
-            | Error::NonceReused { .. }
-            | Error::Stopping,
-        ) => None,
+    let status = match error.status() {
+        Some(status) => StatusCode::from_u16(status).ok(),
+        None => error
+            .is_mistake()
+            .then_some(StatusCode::UNPROCESSABLE_ENTITY),
     };
     let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let details = error.details();

@@ -281,26 +281,10 @@ pub(super) fn error_object(error: &Error) -> ErrorObject<'static> {
 
 /// Gives the code of an error: an HTTP status where one says the same, else the protocol's own.
 fn code(error: &Error) -> i32 {
-    match (error.status(), error) {
-        (Some(status), _) => i32::from(status),
-        (
-            None,
-            Error::InvalidToken(_)
-            | Error::NoToken
-            | Error::Param { .. }
-            | Error::UnknownParam { .. },
-        ) => INVALID_PARAMS_CODE,
-        (
-            None,
-            Error::Abandoned
-            | Error::Busy { .. }
-            | Error::Discord { .. }
-            | Error::Full { .. }
-            | Error::Internal { .. }
-            | Error::NoChannel { .. }
-            | Error::NonceReused { .. }
-            | Error::Stopping,
-        ) => INTERNAL_ERROR_CODE,
+    match error.status() {
+        Some(status) => i32::from(status),
+        None if error.is_mistake() => INVALID_PARAMS_CODE,
+        None => INTERNAL_ERROR_CODE,
     }
 }
 
