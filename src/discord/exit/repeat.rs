@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::Request;
+use hyper::{Request, StatusCode};
 use tokio::time::{Instant, sleep_until};
 
 use super::{
@@ -109,8 +109,12 @@ impl Errand<'_> {
         let wait = until.saturating_duration_since(now);
         (!wait.is_zero() || self.is_limited_for_good()).then(|| Error::RateLimited {
             scope,
-            retry_after: Some(wait),
-            said: Said::default(),
+            retry_after: (!wait.is_zero()).then_some(wait),
+            // It was said to the other request.
+            said: Said {
+                status: StatusCode::TOO_MANY_REQUESTS.as_u16(),
+                ..Said::default()
+            },
             delivered: Delivered::No,
         })
     }
