@@ -27,6 +27,7 @@ use crate::{
     config::{DoorSettings, Environment, Limits, Place},
     discord::Peer,
     frame::JsonTexts,
+    metrics::{self, Refusal},
     surface::{Caller, Entrance, Rpc, Visitor, Web, http, stream},
 };
 
@@ -110,7 +111,8 @@ enum Listener {
 }
 
 impl Listener {
-    async fn accept(&self) -> io::Result<(Line, Visitor)> {
+    /// Accepts a connection and counts it at its door.
+    async fn accept(&self, door: &Arc<metrics::Door>) -> io::Result<(Line, Visitor)> {
         let (stream, peer, entrance) = match self {
             Self::Tcp { listener, entrance } => {
                 let (stream, address) = listener.accept().await?;
@@ -130,8 +132,19 @@ impl Listener {
             entrance,
             peer,
             gone,
+            connection: Some(Arc::new(door.accept())),
         };
         Ok((line, visitor))
+    }
+}
+
+impl Door {
+    /// What it is called in figures: never where it is.
+    fn label(&self) -> &str {
+        self.name.as_deref().unwrap_or(match self.socket {
+            Socket::Tcp(_) => "tcp",
+            Socket::Unix(_) => "unix",
+        })
     }
 }
 
@@ -174,6 +187,7 @@ impl Reception {
     ///
     /// When the door cannot be used by the runtime.
     pub async fn serve(self, door: Door) -> io::Result<()> {
+        let figures = self.rpc.metrics().door(door.label());
         match door.socket {
             Socket::Tcp(listener) => {
                 let address = listener.local_addr()?;
@@ -186,28 +200,28 @@ impl Reception {
                         Entrance::Network
                     },
                 };
-                self.receive(&listener).await;
-                self.receive_queued(&listener).await;
+                self.receive(&listener, &figures).await;
+                self.receive_queued(&listener, &figures).await;
             }
             Socket::Unix(socket) => {
                 let listener = Listener::Unix {
                     listener: UnixListener::from_std(socket.listener()?)?,
                     door: door.number,
                 };
-                self.receive(&listener).await;
+                self.receive(&listener, &figures).await;
                 // From here on nobody finds the way to it.
                 drop(socket);
-                self.receive_queued(&listener).await;
+                self.receive_queued(&listener, &figures).await;
             }
         }
         Ok(())
     }
 
     /// Accepts until the daemon stops.
-    async fn receive(&self, listener: &Listener) {
+    async fn receive(&self, listener: &Listener, figures: &Arc<metrics::Door>) {
         loop {
             let next = async {
-                let accepted = listener.accept().await;
+                let accepted = listener.accept(figures).await;
                 // One connection of each door may wait here for a place.
                 let place = Arc::clone(&self.places).acquire_owned().await;
                 (place, accepted)
@@ -227,11 +241,11 @@ impl Reception {
     }
 
     /// Accepts what waits in the kernel when the daemon stops: closing the door would reset it.
-    async fn receive_queued(&self, listener: &Listener) {
+    async fn receive_queued(&self, listener: &Listener, figures: &Arc<metrics::Door>) {
         let last = Instant::now() + QUEUE_LIMIT;
         while Instant::now() < last {
             let place = Arc::clone(&self.places).try_acquire_owned();
-            match timeout(QUEUE_PAUSE, listener.accept()).await {
+            match timeout(QUEUE_PAUSE, listener.accept(figures)).await {
                 Ok(Ok((line, visitor))) => self.begin(line, visitor, place),
                 Ok(Err(_)) | Err(_) => return,
             }
@@ -261,20 +275,26 @@ impl Reception {
         } = self;
         match sniffed {
             Ok(Ok(Framing::Http)) => {
+                visitor.speaks(metrics::Framing::Http);
                 Box::pin(http::serve(stream, visitor, router, rpc, stop)).await;
             }
             Ok(Ok(Framing::Lines)) => {
+                visitor.speaks(metrics::Framing::Lines);
                 let caller = Caller::new(visitor, self.calls_per_connection, None);
                 Box::pin(stream::serve(stream, JsonTexts::new, rpc, caller, stop)).await;
             }
             Ok(Ok(Framing::Nonsense)) => {
+                rpc.metrics().refuse(Refusal::Nonsense);
                 let (mut reader, mut writer) = tokio::io::split(stream);
                 let said = stream::say_goodbye(&mut reader, &mut writer, NONSENSE.as_bytes());
                 let _ = said.await;
             }
             Ok(Ok(Framing::Nothing)) => {}
             Ok(Err(err)) => tracing::debug!(%err, "a connection ended before its first byte"),
-            Err(_) => tracing::debug!("a connection brought no byte in time"),
+            Err(_) => {
+                rpc.metrics().refuse(Refusal::Late);
+                tracing::debug!("a connection brought no byte in time");
+            }
         }
     }
 }

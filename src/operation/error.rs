@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::discord::{self, Delivered, FieldError, Guarded, InvalidToken, Scope, Unreadable};
+use crate::{
+    discord::{self, Delivered, FieldError, Guarded, InvalidToken, Scope, Unreadable},
+    metrics::Refusal,
+};
 
 /// Why a call failed: one variant for each thing that a caller can do differently.
 #[derive(Debug, thiserror::Error)]
@@ -200,6 +203,25 @@ impl Error {
             | Self::UnknownParam { .. } => INVALID_PARAMS,
             Self::NoChannel { .. } => "not_found",
             Self::NonceReused { .. } => "nonce_reused",
+        }
+    }
+
+    /// Why the daemon turned the call away itself, if it did so before asking anything of Discord.
+    #[must_use]
+    pub fn refusal(&self) -> Option<Refusal> {
+        match self {
+            Self::Busy { .. } => Some(Refusal::Busy),
+            Self::Full { .. } => Some(Refusal::BatchFull),
+            Self::Stopping => Some(Refusal::Stopping),
+            Self::Abandoned
+            | Self::Discord { .. }
+            | Self::Internal { .. }
+            | Self::InvalidToken(_)
+            | Self::NoChannel { .. }
+            | Self::NoToken
+            | Self::NonceReused { .. }
+            | Self::Param { .. }
+            | Self::UnknownParam { .. } => None,
         }
     }
 

@@ -6,7 +6,8 @@ use http_body_util::BodyExt;
 use hyper::body::Body as _;
 use tokio::time::timeout;
 
-use crate::config::Limits;
+use super::rpc::Shared;
+use crate::metrics::Refusal;
 
 /// How much of a body that is too large is read and thrown away, in bytes: closing on unread input
 /// would reset the connection, and the answer with it.
@@ -30,6 +31,14 @@ pub(super) enum Unread {
 }
 
 impl Unread {
+    fn refusal(self) -> Refusal {
+        match self {
+            Self::Cut => Refusal::Cut,
+            Self::Late => Refusal::Late,
+            Self::TooLong { .. } => Refusal::TooLarge,
+        }
+    }
+
     pub(super) fn status(self) -> StatusCode {
         match self {
             Self::Cut => StatusCode::BAD_REQUEST,
@@ -40,10 +49,12 @@ impl Unread {
 }
 
 /// Reads a body whole.
-pub(super) async fn read(limits: &Limits, body: Body) -> Result<Bytes, Unread> {
+pub(super) async fn read(shared: &Shared, body: Body) -> Result<Bytes, Unread> {
+    let limits = &shared.limits;
     let reading = read_whole(body, limits.request_bytes.bytes());
     let read = timeout(limits.body_timeout, reading).await;
-    read.unwrap_or(Err(Unread::Late))
+    let read = read.unwrap_or(Err(Unread::Late));
+    read.inspect_err(|unread| shared.hall.metrics.refuse(unread.refusal()))
 }
 
 async fn read_whole(mut body: Body, max: usize) -> Result<Bytes, Unread> {

@@ -18,7 +18,7 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::value::RawValue;
 
 use super::{Caller, Rpc, rpc::error_object};
-use crate::{discord::Delivered, operation::Error};
+use crate::{discord::Delivered, metrics::Refusal, operation::Error};
 
 /// How every answer begins; jsonrpsee was given a null id, and the caller's takes its place.
 const HEAD: &str = r#"{"jsonrpc":"2.0","id":null,"#;
@@ -45,10 +45,11 @@ struct Request<'a> {
     params: Option<&'a str>,
 }
 
-/// What is wrong with a call, and the id to say it under.
-struct Refusal<'a> {
+/// What is wrong with a document or a call, and the id to say it under.
+struct Unsound<'a> {
     id: &'a str,
     error: ErrorObject<'static>,
+    why: Refusal,
 }
 
 impl Rpc {
@@ -56,22 +57,26 @@ impl Rpc {
     pub(super) async fn answer(&self, document: &[u8], caller: &Caller) -> Option<String> {
         let text = match std::str::from_utf8(document) {
             Ok(text) => text.trim_ascii(),
-            Err(_) => return Some(parse_error("it is not UTF-8")),
+            Err(_) => return Some(self.refuse(Unsound::unreadable("it is not UTF-8"))),
         };
         if !text.starts_with('[') {
             return self.answer_one(text, caller).await;
         }
         let calls: Vec<&RawValue> = match serde_json::from_str(text) {
             Ok(calls) => calls,
-            Err(err) => return Some(parse_error(&place(&err))),
+            Err(err) => return Some(self.refuse(Unsound::unreadable(&place(&err)))),
         };
         let limit = self.shared.limits.batch;
         if calls.is_empty() {
-            return Some(invalid_request("null", "a batch has at least one call"));
+            let unsound = Unsound::invalid("null", "a batch has at least one call");
+            return Some(self.refuse(unsound));
         }
         if calls.len() > limit {
             let why = format!("a batch has at most {limit} calls, not {}", calls.len());
-            return Some(invalid_request("null", &why));
+            return Some(self.refuse(Unsound {
+                why: Refusal::Batch,
+                ..Unsound::invalid("null", &why)
+            }));
         }
         let answers = calls
             .iter()
@@ -94,10 +99,13 @@ impl Rpc {
         let answer = if caller.held_bytes.load(Ordering::Relaxed) < max_bytes {
             self.answer_one(text, caller).await
         } else {
-            let refuse = |id| under(id, error_object(&Error::Full { max_bytes }));
             match Request::read(text) {
-                Ok(request) => request.id.map(refuse),
-                Err(refusal) => Some(under(refusal.id, refusal.error)),
+                Ok(request) => {
+                    let error = Error::Full { max_bytes };
+                    self.shared.refused(&error);
+                    request.id.map(|id| under(id, error_object(&error)))
+                }
+                Err(unsound) => Some(self.refuse(unsound)),
             }
         };
         let bytes = answer.as_ref().map_or(0, String::len);
@@ -105,10 +113,16 @@ impl Rpc {
         answer
     }
 
+    /// Counts what is no call, and says what is wrong with it.
+    fn refuse(&self, unsound: Unsound<'_>) -> String {
+        self.metrics().refuse(unsound.why);
+        under(unsound.id, unsound.error)
+    }
+
     async fn answer_one(&self, text: &str, caller: &Caller) -> Option<String> {
         let request = match Request::read(text) {
             Ok(request) => request,
-            Err(refusal) => return Some(under(refusal.id, refusal.error)),
+            Err(unsound) => return Some(self.refuse(unsound)),
         };
         let outcome = match caller.places.acquire().await {
             Ok(_place) => self.call(&request, caller).await,
@@ -146,27 +160,23 @@ impl Rpc {
 
 impl<'a> Request<'a> {
     /// Reads one call, strictly: what is not a call of JSON-RPC 2.0 is refused.
-    fn read(text: &'a str) -> Result<Self, Refusal<'a>> {
+    fn read(text: &'a str) -> Result<Self, Unsound<'a>> {
         // What serde reads from a list too is an object here.
         let read = if text.starts_with('[') {
             Err(de::Error::custom("a list"))
         } else {
             serde_json::from_str(text)
         };
-        let envelope: Envelope<'a> = read.map_err(|err: serde_json::Error| Refusal {
-            id: "null",
-            error: if err.is_data() {
-                invalid("a call is an object, and names each member once")
+        let envelope: Envelope<'a> = read.map_err(|err: serde_json::Error| {
+            if err.is_data() {
+                Unsound::invalid("null", "a call is an object, and names each member once")
             } else {
-                unreadable(&place(&err))
-            },
+                Unsound::unreadable(&place(&err))
+            }
         })?;
         let id = envelope.id.map(RawValue::get);
         let known = id.filter(|id| is_id(id));
-        let refuse = |why| Refusal {
-            id: known.unwrap_or("null"),
-            error: invalid(why),
-        };
+        let refuse = |why| Unsound::invalid(known.unwrap_or("null"), why);
         if id != known {
             return Err(refuse("id is a string, a number or null"));
         }
@@ -185,6 +195,24 @@ impl<'a> Request<'a> {
             return Err(refuse("params is an object or an array"));
         }
         Ok(Self { id, method, params })
+    }
+}
+
+impl<'a> Unsound<'a> {
+    fn invalid(id: &'a str, why: &str) -> Self {
+        Self {
+            id,
+            error: invalid(why),
+            why: Refusal::InvalidRequest,
+        }
+    }
+
+    fn unreadable(why: &str) -> Self {
+        Self {
+            id: "null",
+            error: unreadable(why),
+            why: Refusal::ParseError,
+        }
     }
 }
 

@@ -40,7 +40,7 @@ use super::{
 };
 use crate::{
     discord::{InvalidToken, Token},
-    metrics::CONTENT_TYPE,
+    metrics::{CONTENT_TYPE, Metrics, Refusal},
     operation::Entry,
 };
 
@@ -79,6 +79,7 @@ pub fn router(rpc: Arc<Rpc>, web: Web, stop: CancellationToken) -> Router {
 
 /// The pages there are, with these tools for agents.
 pub fn router_with(rpc: Arc<Rpc>, mcp: Endpoint, web: Web, stop: CancellationToken) -> Router {
+    let guarded = (Arc::new(web), Arc::clone(rpc.metrics()));
     let mut router = Router::new();
     for (path, name) in rest::PATHS {
         let entry = rest::entry(name);
@@ -91,7 +92,7 @@ pub fn router_with(rpc: Arc<Rpc>, mcp: Endpoint, web: Web, stop: CancellationTok
         .route("/mcp", any(ask_mcp))
         .route("/metrics", get(metrics))
         .route("/openrpc.json", get(openrpc))
-        .route_layer(from_fn_with_state(Arc::new(web), keep_out_pages))
+        .route_layer(from_fn_with_state(guarded, keep_out_pages))
         .route("/livez", get(async || StatusCode::OK))
         .route("/readyz", get(ready))
         .fallback(async || rest::refuse(StatusCode::NOT_FOUND, NO_PATH))
@@ -175,6 +176,7 @@ async fn call(
     }
     let (head, body) = request.into_parts();
     if !is_json(&head.headers) {
+        site.rpc.metrics().refuse(Refusal::ContentType);
         let why = invalid_request("null", ONLY_JSON);
         return json(StatusCode::UNSUPPORTED_MEDIA_TYPE, why);
     }
@@ -199,9 +201,10 @@ async fn ask_rest(
     let (head, body) = request.into_parts();
     let says_nothing = body.is_end_stream() && !head.headers.contains_key(header::CONTENT_TYPE);
     if !says_nothing && !is_json(&head.headers) {
+        site.rpc.metrics().refuse(Refusal::ContentType);
         return rest::refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, ONLY_JSON);
     }
-    match body::read(&site.rpc.shared.limits, body).await {
+    match body::read(&site.rpc.shared, body).await {
         Ok(body) => {
             let caller = site.caller(visitor, &head.headers);
             rest::answer(&site.rpc, entry, &body, &caller).await
@@ -264,15 +267,16 @@ async fn openrpc() -> Response {
 
 /// Keeps out what a web page may have sent.
 async fn keep_out_pages(
-    State(web): State<Arc<Web>>,
+    State((web, metrics)): State<(Arc<Web>, Arc<Metrics>)>,
     Extension(visitor): Extension<Visitor>,
     request: Request,
     next: Next,
 ) -> Response {
     let (head, body) = request.into_parts();
-    let Some(why) = web.refuse(&head, visitor.entrance) else {
+    let Some((refusal, why)) = web.refuse(&head, visitor.entrance) else {
         return next.run(Request::from_parts(head, body)).await;
     };
+    metrics.refuse(refusal);
     if rest::PATHS.iter().any(|(path, _)| *path == head.uri.path()) {
         return rest::refuse(StatusCode::FORBIDDEN, why);
     }
@@ -281,7 +285,7 @@ async fn keep_out_pages(
 
 /// Reads a body, or says in JSON-RPC why not.
 async fn read(rpc: &Rpc, body: Body) -> Result<Bytes, Response> {
-    let read = body::read(&rpc.shared.limits, body).await;
+    let read = body::read(&rpc.shared, body).await;
     read.map_err(|unread| {
         let why = unread.to_string();
         let why = match unread {

@@ -22,7 +22,10 @@ use std::{
 use tokio::{sync::Semaphore, time::sleep};
 
 pub use self::{rpc::Rpc, web::Web};
-use crate::discord::{InvalidToken, Peer, Token};
+use crate::{
+    discord::{InvalidToken, Peer, Token},
+    metrics::{Connection, Framing},
+};
 
 /// How often it is looked whether a peer that waits for an answer is still there.
 const LOOK: Duration = Duration::from_secs(1);
@@ -54,6 +57,8 @@ pub struct Visitor {
     pub peer: Peer,
     /// Whether it is still there.
     pub gone: Gone,
+    /// The connection as it is counted; none if there is none.
+    pub connection: Option<Arc<Connection>>,
 }
 
 /// Who asks, as far as the connection or the request tells.
@@ -88,6 +93,13 @@ impl Gone {
 }
 
 impl Visitor {
+    /// Takes note of what its connection turned out to speak.
+    pub fn speaks(&self, framing: Framing) {
+        if let Some(connection) = &self.connection {
+            connection.speak(framing);
+        }
+    }
+
     /// This process itself, which is there as long as it asks.
     #[must_use]
     pub fn own() -> Self {
@@ -95,6 +107,7 @@ impl Visitor {
             entrance: Entrance::Unix,
             peer: Peer::Own,
             gone: Gone::new(|| false),
+            connection: None,
         }
     }
 }

@@ -85,7 +85,10 @@ pub(super) async fn answer(rpc: &Rpc, entry: &Entry, body: &[u8], caller: &Calle
     };
     match unless_it_panics(outcome, Delivered::No).await {
         Ok(reply) => json(StatusCode::OK, reply.get().to_owned()),
-        Err(error) => failed(&error),
+        Err(error) => {
+            rpc.shared.refused(&error);
+            failed(&error)
+        }
     }
 }
 

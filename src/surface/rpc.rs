@@ -27,6 +27,7 @@ use super::{Caller, openrpc};
 use crate::{
     config::Limits,
     discord::{Delivered, Peer, Progress, Token},
+    metrics::Metrics,
     operation::{Call, Effect, Entry, Error, Hall, Job, Params, TABLE},
 };
 
@@ -88,7 +89,8 @@ impl Rpc {
                             let finished = Arc::clone(&shared).finish(entry, job);
                             unless_nobody_waits(entry, finished, caller).await
                         };
-                        payload(unless_it_panics(outcome, Delivered::No).await)
+                        let outcome = unless_it_panics(outcome, Delivered::No).await;
+                        payload(outcome.inspect_err(|error| shared.refused(error)))
                     }
                 })
                 .expect("a test holds the names unique");
@@ -103,6 +105,12 @@ impl Rpc {
             })
             .expect("a test holds the names unique");
         Self { methods, shared }
+    }
+
+    /// What the process counts.
+    #[must_use]
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.shared.hall.metrics
     }
 
     /// Answers an operation that needs neither params nor a token, outside of JSON-RPC.
@@ -198,6 +206,13 @@ impl Shared {
                     delivered: Delivered::Unknown,
                 }))
             }
+        }
+    }
+
+    /// Counts a call that the daemon turned away.
+    pub(super) fn refused(&self, error: &Error) {
+        if let Some(why) = error.refusal() {
+            self.hall.metrics.refuse(why);
         }
     }
 

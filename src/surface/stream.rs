@@ -14,7 +14,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{Caller, Rpc, document::parse_error};
-use crate::frame::{End, Found, Framing};
+use crate::{
+    frame::{Broken, End, Found, Framing},
+    metrics::Refusal,
+};
 
 /// Texts in a row that are no calls after which a connection is closed.
 const MAX_BROKEN_IN_A_ROW: u32 = 8;
@@ -175,6 +178,7 @@ impl<S: AsyncRead + AsyncWrite, F: Framing> Connection<S, F> {
             }
             Found::Broken(broken) => {
                 self.count_broken();
+                self.rpc.metrics().refuse(refusal(broken));
                 self.queue(Some(parse_error(&broken.to_string())));
             }
             Found::Reply(_) if self.deserted => {}
@@ -284,6 +288,7 @@ impl<S: AsyncRead + AsyncWrite, F: Framing> Connection<S, F> {
         let text = self.text_began.map(|began| began + limits.body_timeout);
         if text.is_some_and(|text| now >= text) && self.has_room() {
             let why = "the rest of the JSON text did not come in time";
+            self.rpc.metrics().refuse(Refusal::Late);
             self.queue(Some(parse_error(why)));
             self.input = Input::Done;
             self.text_began = None;
@@ -305,6 +310,14 @@ impl<S: AsyncRead + AsyncWrite, F: Framing> Connection<S, F> {
         };
         self.framing.put_end(end, &mut self.unsent);
         say_goodbye(&mut self.reader, &mut self.writer, &self.unsent).await
+    }
+}
+
+fn refusal(broken: Broken) -> Refusal {
+    match broken {
+        Broken::Cut => Refusal::Cut,
+        Broken::Depth | Broken::OpenString => Refusal::ParseError,
+        Broken::Size { .. } => Refusal::TooLarge,
     }
 }
 

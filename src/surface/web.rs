@@ -10,7 +10,10 @@ use std::net::{IpAddr, Ipv6Addr};
 use axum::http::{Uri, header, request::Parts, uri::Authority};
 
 use super::Entrance;
-use crate::config::{Listen, Several};
+use crate::{
+    config::{Listen, Several},
+    metrics::Refusal,
+};
 
 /// Which hosts and pages are taken.
 pub struct Web {
@@ -30,14 +33,19 @@ impl Web {
     }
 
     /// Says why a request that came in here is not taken, if it is not.
-    pub(super) fn refuse(&self, head: &Parts, entrance: Entrance) -> Option<&'static str> {
+    pub(super) fn refuse(
+        &self,
+        head: &Parts,
+        entrance: Entrance,
+    ) -> Option<(Refusal, &'static str)> {
         if !self.takes_origin(head, entrance) {
-            return Some(
-                "calls from web pages are not taken, but from those of listen.allowed_origins",
-            );
+            let why =
+                "calls from web pages are not taken, but from those of listen.allowed_origins";
+            return Some((Refusal::Origin, why));
         }
         if !self.takes_host(head, entrance) {
-            return Some("the host is none of this machine's, and none of listen.allowed_hosts");
+            let why = "the host is none of this machine's, and none of listen.allowed_hosts";
+            return Some((Refusal::Host, why));
         }
         None
     }

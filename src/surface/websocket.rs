@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tungstenite::handshake::derive_accept_key;
 
 use super::{Caller, Rpc, stream};
-use crate::frame::Messages;
+use crate::{frame::Messages, metrics::Framing};
 
 /// The one version of the protocol there is.
 const VERSION: &str = "13";
@@ -48,6 +48,7 @@ pub(super) fn upgrade(
     tracker.spawn(async move {
         match upgrade.await {
             Ok(upgraded) => {
+                caller.visitor.speaks(Framing::Websocket);
                 let upgraded = TokioIo::new(upgraded);
                 stream::serve(upgraded, Messages::new, rpc, caller, stop).await;
             }

@@ -21,6 +21,7 @@ mod cli_identities;
 mod doors;
 mod exactly_once;
 mod far_side;
+mod figures;
 mod growth;
 mod guard;
 mod json_rpc;

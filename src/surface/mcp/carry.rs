@@ -53,6 +53,7 @@ impl Carry for Rpc {
 }
 
 async fn carry_out(shared: Arc<Shared>, asked: Asked) -> Result<Box<RawValue>, Box<RawValue>> {
+    let counted = Arc::clone(&shared);
     let outcome = async {
         let caller = asked.caller.as_ref();
         let who = Asker {
@@ -66,7 +67,10 @@ async fn carry_out(shared: Arc<Shared>, asked: Asked) -> Result<Box<RawValue>, B
         unless_nobody_waits(asked.entry, finished, caller).await
     };
     let outcome = unless_it_panics(outcome, Delivered::No).await;
-    outcome.map_err(|error| spelled(&error))
+    outcome.map_err(|error| {
+        counted.refused(&error);
+        spelled(&error)
+    })
 }
 
 /// What a param that a tool has not is answered with.

@@ -113,7 +113,7 @@ impl Client {
         let answer = self.send("GET", "/metrics", &[], b"");
         let text = String::from_utf8(answer.body).unwrap();
         let lines = text.lines().filter(|line| !line.starts_with('#'));
-        let pairs = lines.map(|line| line.split_once(' ').unwrap());
+        let pairs = lines.map(|line| line.rsplit_once(' ').unwrap());
         pairs
             .map(|(name, value)| (name.to_owned(), value.parse().unwrap()))
             .collect()
