@@ -10,14 +10,15 @@ use std::{
     any::Any,
     io::{self, IsTerminal, Write},
     panic::{self, PanicHookInfo},
+    sync::OnceLock,
     thread,
 };
 
 use anyhow::Context;
 use tracing::{Level, Subscriber, dispatcher, level_filters::LevelFilter};
 use tracing_subscriber::{
-    EnvFilter, Layer, filter::Targets, fmt, layer::SubscriberExt, registry::LookupSpan,
-    util::SubscriberInitExt,
+    EnvFilter, Layer, Registry, filter::Targets, fmt, layer::SubscriberExt, registry::LookupSpan,
+    reload, util::SubscriberInitExt,
 };
 
 use crate::config::{self, LogFormat};
@@ -25,21 +26,40 @@ use crate::config::{self, LogFormat};
 /// The one target whose lower levels may be shown.
 const OURS: &str = env!("CARGO_PKG_NAME");
 
+/// What changes the filter of the log that was started.
+static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
+
 /// Starts logging to stderr.
 ///
 /// # Errors
 ///
 /// When the filter cannot be read.
 pub fn start(settings: &config::Log) -> anyhow::Result<()> {
-    let filter = EnvFilter::builder()
-        .parse(&settings.filter)
-        .with_context(|| format!("log.filter: {:?} is no filter", settings.filter))?;
+    let (filter, handle) = reload::Layer::new(filter(settings)?);
     let shown = shown_of_others().with_target(OURS, LevelFilter::TRACE);
     tracing_subscriber::registry()
         .with(filter)
         .with(lines(settings.format).with_filter(shown))
         .try_init()
-        .context("start logging")
+        .context("start logging")?;
+    FILTER.get_or_init(|| handle);
+    Ok(())
+}
+
+/// Puts another filter in force; the format stays what it was when the log was started.
+///
+/// # Errors
+///
+/// When the filter cannot be read; then the one before stays.
+pub fn reload(settings: &config::Log) -> anyhow::Result<()> {
+    let filter = filter(settings)?;
+    let handle = FILTER.get().context("no log was started")?;
+    handle.reload(filter).context("log.filter")
+}
+
+fn filter(settings: &config::Log) -> anyhow::Result<EnvFilter> {
+    let filter = EnvFilter::builder().parse(&settings.filter);
+    filter.with_context(|| format!("log.filter: {:?} is no filter", settings.filter))
 }
 
 /// Tells of panics in the log, or before there is one on stderr: where, and not with what.
@@ -95,6 +115,27 @@ mod tests {
     /// What would be told of the panic in `job`.
     fn told(job: fn()) -> &'static str {
         reason(&*panic::catch_unwind(job).unwrap_err())
+    }
+
+    /// The one test that starts a log: a process has only one.
+    #[test]
+    fn the_filter_can_be_changed_while_the_log_runs() {
+        let quiet = config::Log {
+            filter: "warn".to_owned(),
+            ..config::Log::default()
+        };
+        let shown = || tracing::enabled!(Level::INFO);
+        start(&quiet).unwrap();
+        assert!(!shown());
+        reload(&config::Log::default()).unwrap();
+        assert!(shown());
+        let wrong = config::Log {
+            filter: "a=b=c".to_owned(),
+            ..config::Log::default()
+        };
+        assert!(reload(&wrong).is_err() && shown());
+        reload(&quiet).unwrap();
+        assert!(!shown());
     }
 
     #[test]
