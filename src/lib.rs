@@ -40,3 +40,5 @@ pub mod log;
 pub mod notify;
 
 pub mod config;
+
+pub mod json;

@@ -9,6 +9,7 @@ use super::{
     error::{FieldError, Said},
     token::Token,
 };
+use crate::json::Json;
 
 /// Longest message of Discord's that is passed on, in characters.
 const MAX_MESSAGE_CHARS: usize = 300;
@@ -26,9 +27,9 @@ const WITHHELD: &str = "[withheld]";
 /// See <https://discord.com/developers/docs/reference#error-messages>.
 #[derive(Default, Deserialize)]
 struct Body {
-    code: Option<Value>,
+    code: Option<Json>,
     message: Option<String>,
-    errors: Option<Value>,
+    errors: Option<Json>,
 }
 
 impl Said {
@@ -36,12 +37,12 @@ impl Said {
     pub(super) fn read(status: u16, body: &[u8], token: &Token) -> Self {
         let body: Body = serde_json::from_slice(body).unwrap_or_default();
         let mut fields = Vec::new();
-        if let Some(Value::Object(tree)) = &body.errors {
+        if let Some(Json(Value::Object(tree))) = &body.errors {
             flatten(tree, token, &mut String::new(), 0, &mut fields);
         }
         Self {
             status,
-            code: body.code.as_ref().and_then(Value::as_u64),
+            code: body.code.and_then(|Json(code)| code.as_u64()),
             message: body.message.map(|text| presentable(&text, token)),
             fields,
         }

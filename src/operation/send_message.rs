@@ -17,7 +17,10 @@ use super::{
         check_count, check_embeds,
     },
 };
-use crate::discord::{self, Discord, Repeat};
+use crate::{
+    discord::{self, Discord, Repeat},
+    json::JsonObject,
+};
 
 /// Most components in a message, nested ones not counted.
 /// See <https://discord.com/developers/docs/components/overview>.
@@ -60,7 +63,8 @@ pub(super) struct SendMessage {
     message_reference: Option<Object<MessageReference>>,
     /// Buttons, menus and layout, as Discord documents them; passed on as they are given.
     #[serde(skip_serializing_if = "Option::is_none")]
-    components: Option<Vec<Map<String, Value>>>,
+    #[schemars(with = "Option<Vec<Map<String, Value>>>")]
+    components: Option<Vec<JsonObject>>,
     /// Stickers, at most 3, each a snowflake in decimal.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<Vec<Snowflake>>")]
@@ -76,7 +80,8 @@ pub(super) struct SendMessage {
     tts: Option<bool>,
     /// A client theme to share, as Discord documents it; passed on as it is given.
     #[serde(skip_serializing_if = "Option::is_none")]
-    shared_client_theme: Option<Map<String, Value>>,
+    #[schemars(with = "Option<Map<String, Value>>")]
+    shared_client_theme: Option<JsonObject>,
     /// Idempotency key: at most 25 characters, or an integer. By default the daemon makes one.
     nonce: Option<Nonce>,
     /// Guild of the channel, if known: only to put guild_id and url into the result.

@@ -13,6 +13,7 @@ use twilight_model::id::Id;
 
 use super::error::{Error, FormErrors};
 use super::form::Field;
+use crate::json::Json;
 
 /// Longest body read, in bytes: what Discord takes in a request.
 ///
@@ -79,7 +80,7 @@ impl<S: Send + Sync> FromRequest<S> for Body {
         let bytes = Bytes::from_request(request, state)
             .await
             .map_err(|_| Error::BodyTooLarge)?;
-        let value = serde_json::from_slice(&bytes).map_err(|_| Error::InvalidJson)?;
+        let Json(value) = serde_json::from_slice(&bytes).map_err(|_| Error::InvalidJson)?;
         let mut errors = FormErrors::default();
         if !Field::root(&value).is_object(&mut errors) {
             return Err(Error::InvalidForm(errors));

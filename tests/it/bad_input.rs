@@ -5,7 +5,7 @@ use std::io::{Read as _, Write as _};
 
 use serde_json::{Value, json};
 
-use crate::support::{daemon::Daemon, http::Client, websocket::Socket};
+use crate::support::{daemon::Daemon, http::Client, mcp::post, websocket::Socket};
 
 const NOWHERE: &str = "http://127.0.0.1:9";
 const HEALTH: &str = r#"{"jsonrpc":"2.0","id":"next","method":"health"}"#;
@@ -44,6 +44,35 @@ fn deep_nesting_is_refused_on_every_framing() {
             assert!([-32700, -32602].contains(&code), "{framing}: {answer}");
         }
     }
+}
+
+/// JSON in a text in JSON in a text, each as deep as JSON may be: `serde_json` reads an object of this
+/// one name as the JSON in its text.
+fn json_in_texts() -> String {
+    let (open, close) = ("[".repeat(118), "]".repeat(118));
+    (0..15).fold("[]".to_owned(), |inner, _| {
+        let text = serde_json::to_string(&inner).unwrap();
+        format!(r#"{open}{{"$serde_json::private::RawValue":{text}}}{close}"#)
+    })
+}
+
+#[test]
+fn depth_that_is_hidden_in_texts_ends_nothing() {
+    let daemon = Daemon::start(NOWHERE, &[]);
+    let hidden = json_in_texts();
+    let params = format!(r#"{{"channel_id":1,"components":[{{"a":{hidden}}}]}}"#);
+    let text =
+        format!(r#"{{"jsonrpc":"2.0","id":1,"method":"discord.sendMessage","params":{params}}}"#);
+    for (framing, answer) in everywhere(&daemon, text.as_bytes()) {
+        let path = &answer["error"]["data"]["path"];
+        assert_eq!(path, "discord_token", "{framing}: {answer}");
+    }
+    let call = format!(
+        r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"send_message","arguments":{params}}}}}"#
+    );
+    let answer = post(&mut daemon.http(), "/mcp", &[], call.as_bytes());
+    assert_eq!(answer.status, 400);
+    assert_eq!(answer.json()["error"]["code"], -32600);
 }
 
 #[test]

@@ -10,12 +10,14 @@ use rmcp::model::{
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::json::{Json, has_reserved_name};
+
 /// The header that names the revision.
 const VERSION: &str = "mcp-protocol-version";
 
 /// Reads one message.
 pub(super) fn read(text: &[u8]) -> Result<ClientJsonRpcMessage, JsonRpcError> {
-    let value: Value = serde_json::from_slice(text).map_err(|err| {
+    let Json(value) = serde_json::from_slice(text).map_err(|err| {
         let (line, column) = (err.line(), err.column());
         unreadable(&format!("not JSON at line {line} column {column}"))
     })?;
@@ -29,6 +31,9 @@ pub(super) fn read(text: &[u8]) -> Result<ClientJsonRpcMessage, JsonRpcError> {
         },
         None => None,
     };
+    if has_reserved_name(&value) {
+        return Err(invalid(id, "a name in it is reserved"));
+    }
     // rmcp would take a cursor that is none for no cursor.
     let cursor = &value["params"]["cursor"];
     if value["method"] == "tools/list" && !cursor.is_null() && !cursor.is_string() {
