@@ -1,4 +1,4 @@
-//! The flags that say where the running daemon is, and where it is if they do not.
+//! The flags that say where the running daemon is and how it is met, and what holds without them.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -6,9 +6,11 @@ use std::{
 };
 
 use anyhow::Context as _;
-use hyper::http::uri::Scheme;
 
-use super::client::Address;
+use super::{
+    Failure,
+    client::{Address, Daemon, Secret, Trust},
+};
 use crate::config::{BaseUrl, Environment, Place, Settings, Unusable, socket_candidates};
 
 /// Where the running daemon is. Without any of these, where its settings put it.
@@ -18,12 +20,33 @@ pub(super) struct Whereabouts {
     /// Its Unix socket.
     #[arg(long, value_name = "PATH", conflicts_with_all = ["url", "config"])]
     socket: Option<PathBuf>,
-    /// Its TCP port, as http://HOST:PORT.
+    /// Its TCP port, as http://HOST:PORT or https://HOST:PORT.
     #[arg(long, value_name = "URL", value_parser = parse_url, conflicts_with = "config")]
     url: Option<BaseUrl>,
     /// The file with its settings, instead of /etc/discordd/config.toml.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    #[command(flatten)]
+    access: Access,
+}
+
+/// What the daemon asks of its callers, and who is taken for it. No secret is ever a flag itself:
+/// every user of the machine can read the list of processes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
+pub(super) struct Access {
+    /// File with the secret that the door asks its callers for.
+    #[arg(long, value_name = "FILE")]
+    secret_file: Option<PathBuf>,
+    /// File with certificate authorities that are trusted beside the built-in ones, PEM; by default
+    /// `$SSL_CERT_FILE`.
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+    /// File with the certificate that the door asks its callers for, PEM.
+    #[arg(long, value_name = "FILE")]
+    client_cert: Option<PathBuf>,
+    /// File with its key, PEM, if it is not in the same file.
+    #[arg(long, value_name = "FILE", requires = "client_cert")]
+    client_key: Option<PathBuf>,
 }
 
 impl Whereabouts {
@@ -31,16 +54,53 @@ impl Whereabouts {
     ///
     /// # Errors
     ///
-    /// When the settings are asked for and cannot be used.
-    pub(super) fn addresses(&self, environment: &Environment) -> anyhow::Result<Vec<Address>> {
-        if let Some(path) = &self.socket {
-            return Ok(vec![Address::Unix(path.clone())]);
-        }
-        if let Some(url) = &self.url {
-            return Ok(vec![Address::Http(url.clone())]);
-        }
-        let loaded = Settings::load(self.config.as_deref(), environment, &[]).context(Unusable)?;
-        of_settings(&loaded.settings, environment).context(Unusable)
+    /// When the settings are asked for and cannot be used, or a file that is named cannot be read.
+    pub(super) fn daemons(&self, environment: &Environment) -> anyhow::Result<Vec<Daemon>> {
+        let addresses = if let Some(path) = &self.socket {
+            vec![Address::Unix(path.clone())]
+        } else if let Some(url) = &self.url {
+            vec![Address::Http(url.clone())]
+        } else {
+            let file = self.config.as_deref();
+            let loaded = Settings::load(file, environment, &[]).context(Unusable)?;
+            of_settings(&loaded.settings, environment).context(Unusable)?
+        };
+        let addresses = addresses.into_iter();
+        addresses
+            .map(|address| self.access.daemon(address, environment))
+            .collect()
+    }
+}
+
+impl Access {
+    /// The daemon at this address.
+    ///
+    /// # Errors
+    ///
+    /// When a file that is named cannot be used.
+    pub(super) fn daemon(
+        &self,
+        address: Address,
+        environment: &Environment,
+    ) -> anyhow::Result<Daemon> {
+        let secret = self.secret_file.as_deref().map(Secret::read).transpose();
+        let secret = secret.context("--secret-file").context(Failure::Usage)?;
+        let tls = if address.is_https() {
+            let ca_file = self.ca_file.clone();
+            let trust = Trust {
+                ca_file: ca_file.or_else(|| environment.get("SSL_CERT_FILE").map(PathBuf::from)),
+                certificate: self.client_cert.clone(),
+                key: self.client_key.clone(),
+            };
+            Some(trust.client_config().context(Failure::Usage)?)
+        } else {
+            None
+        };
+        Ok(Daemon {
+            address,
+            secret,
+            tls,
+        })
     }
 }
 
@@ -75,12 +135,7 @@ fn origin(mut address: SocketAddr) -> anyhow::Result<BaseUrl> {
 
 pub(super) fn parse_url(text: &str) -> Result<BaseUrl, String> {
     let wanted = "an address such as http://127.0.0.1:9091 is wanted, without a path or a user";
-    let url: BaseUrl = text.parse().map_err(|_| wanted)?;
-    if url.scheme() == &Scheme::HTTP {
-        Ok(url)
-    } else {
-        Err("only http is spoken here".to_owned())
-    }
+    text.parse().map_err(|_| wanted.to_owned())
 }
 
 #[cfg(test)]
@@ -106,16 +161,17 @@ mod tests {
     }
 
     #[test]
-    fn only_a_plain_http_origin_is_a_url() {
+    fn only_an_origin_is_a_url() {
         for right in [
             "http://localhost:9091",
             "http://127.0.0.1:9091/",
             "http://[::1]:1",
+            "https://discord-api.example",
         ] {
             assert!(parse_url(right).is_ok(), "{right}");
         }
         for wrong in [
-            "https://localhost",
+            "ftp://localhost",
             "localhost:9091",
             "http://a/b",
             "http://u@a",

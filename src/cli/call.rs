@@ -130,8 +130,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     // Made here and not by the daemon, so that it is known even if no answer comes.
     params.put_if_missing("nonce", || new_nonce(method));
-    let addresses = args.daemon.addresses(&environment)?;
-    match client::call(&addresses, method, Some(&params.json()), args.timeout)? {
+    let daemons = args.daemon.daemons(&environment)?;
+    match client::call(&daemons, method, Some(&params.json()), args.timeout)? {
         Ok(Answer::Result(result)) => {
             output::print_json(result.get())?;
             Ok(ExitCode::SUCCESS)

@@ -3,14 +3,17 @@
 use std::{process::ExitCode, time::Duration};
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::{
     address::Whereabouts,
+    call::{ErrorObject, HINT},
     client::{self, Answer, Trouble},
     output,
 };
 use crate::config::Environment;
 
+const METHOD: &str = "health";
 /// What a daemon that was reached and is not healthy ends with.
 const UNHEALTHY: u8 = 1;
 /// What a daemon that cannot be reached ends with.
@@ -22,16 +25,21 @@ const UNREACHABLE: u8 = 2;
 Without --socket or --url the daemon is asked at the socket that its settings name, or the usual
 ones, and if nobody is there at listen.tcp.
 
-Exit codes: 0 healthy; 1 it was reached and is stopping, answers with an error or not in time; 2 it
-could not be reached; 64 usage; 78 settings.
+Exit codes: 0 it is healthy, and takes calls; 1 it was reached and is stopping, answers with an error
+or not in time; 2 it could not be reached; 64 usage; 78 settings. With --live whatever answers in time
+ends with 0: a daemon that is stopping or refuses to tell is not to be restarted.
 
 Examples:
   discordd health
-  discordd health --socket /run/discordd/discordd.sock --json")]
+  discordd health --live --socket /run/discordd/discordd.sock
+  discordd health --json --url https://discord-api.example --secret-file /run/secrets/discordd")]
 pub(super) struct Args {
-    /// Print the whole answer as JSON.
+    /// Print the whole answer as JSON, or the error object.
     #[arg(long)]
     json: bool,
+    /// Ask only whether it lives, not whether it takes calls.
+    #[arg(long)]
+    live: bool,
     /// How long to wait for the answer.
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = client::parse_timeout)]
     timeout: Duration,
@@ -63,33 +71,52 @@ struct Guard {
 ///
 /// When the settings cannot be used, or the output cannot be written.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let addresses = args.daemon.addresses(&Environment::of_process())?;
-    let result = match client::call(&addresses, "health", None, args.timeout)? {
-        Ok(Answer::Result(result)) => result,
+    let daemons = args.daemon.daemons(&Environment::of_process())?;
+    match client::call(&daemons, METHOD, None, args.timeout)? {
+        Ok(Answer::Result(result)) => args.tell(&result),
         Ok(Answer::Error(error)) => {
             if args.json {
                 output::print_json(error.get())?;
             }
             output::tell("discordd: the daemon answered with an error");
-            return Ok(UNHEALTHY.into());
+            Ok(args.unhealthy())
         }
         Err(trouble) => {
+            if args.json {
+                let error = ErrorObject::of(METHOD, &trouble, None, HINT);
+                let error = serde_json::to_string(&error).expect("texts and numbers are JSON");
+                output::print_json(&error)?;
+            }
             output::tell(&format!("discordd: {trouble}"));
             let reached = !matches!(trouble, Trouble::Unreachable { .. });
-            return Ok(if reached { UNHEALTHY } else { UNREACHABLE }.into());
+            Ok(if reached { UNHEALTHY } else { UNREACHABLE }.into())
         }
-    };
-    let Ok(health) = serde_json::from_str::<Health>(result.get()) else {
-        output::tell("discordd: what answered is no discordd");
-        return Ok(UNHEALTHY.into());
-    };
-    if args.json {
-        output::print_json(result.get())?;
-    } else {
-        output::print(format!("{}\n", output::shown(&health.line())).as_bytes())?;
     }
-    let healthy = health.status == "healthy";
-    Ok(if healthy { 0 } else { UNHEALTHY }.into())
+}
+
+impl Args {
+    /// Prints what the daemon says of itself.
+    fn tell(&self, result: &RawValue) -> anyhow::Result<ExitCode> {
+        let Ok(health) = serde_json::from_str::<Health>(result.get()) else {
+            output::tell("discordd: what answered is no discordd");
+            return Ok(UNHEALTHY.into());
+        };
+        if self.json {
+            output::print_json(result.get())?;
+        } else {
+            output::print(format!("{}\n", output::shown(&health.line())).as_bytes())?;
+        }
+        Ok(if health.status == "healthy" {
+            ExitCode::SUCCESS
+        } else {
+            self.unhealthy()
+        })
+    }
+
+    /// What a daemon ends with that answers, and does not say that it takes calls.
+    fn unhealthy(&self) -> ExitCode {
+        if self.live { 0 } else { UNHEALTHY }.into()
+    }
 }
 
 impl Health {

@@ -14,7 +14,7 @@ use super::{
     Failure,
     address::Whereabouts,
     call::{ErrorObject, HINT},
-    client::{self, Address, Answer, Trouble},
+    client::{self, Answer, Daemon, Trouble},
     output,
     params::new_nonce,
 };
@@ -108,13 +108,13 @@ struct Said {
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let environment = Environment::of_process();
     let tokens = tokens(&args.token_env, &environment)?;
-    let addresses = args.daemon.addresses(&environment)?;
+    let daemons = args.daemon.daemons(&environment)?;
     let mut identities = Vec::new();
     let mut failed = FAILED;
     for (variable, token) in tokens {
         // Made here and not by the daemon, so that it is known even if no answer comes.
         let nonce = new_nonce(METHOD);
-        let outcome = match ask(args, &addresses, &token, nonce.as_deref())? {
+        let outcome = match ask(args, &daemons, &token, nonce.as_deref())? {
             Ok(Answer::Error(error)) => Outcome::Error(error),
             Ok(Answer::Result(result)) => Outcome::Bot(result),
             Err(trouble) => {
@@ -162,14 +162,14 @@ fn tokens(named: &[String], environment: &Environment) -> anyhow::Result<Vec<(St
 
 fn ask(
     args: &Args,
-    addresses: &[Address],
+    daemons: &[Daemon],
     token: &str,
     nonce: Option<&str>,
 ) -> anyhow::Result<Result<Answer, Trouble>> {
     let params = json!({"discord_token": token, "guild_id": args.guild_id,
         "dry_run": args.dry_run, "nonce": nonce});
     let params = to_raw_value(&params).expect("texts are JSON");
-    client::call(addresses, METHOD, Some(&params), args.timeout)
+    client::call(daemons, METHOD, Some(&params), args.timeout)
 }
 
 /// Tells which tokens are the same bot; true if none are.

@@ -14,9 +14,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     Failure,
-    address::parse_url,
+    address::{Access, parse_url},
     call::TOKEN_VARIABLE,
-    client::Address,
+    client::{Address, Daemon},
     pass::{Bot, PassOn},
 };
 use crate::{
@@ -67,12 +67,14 @@ pub(super) struct Args {
     #[arg(long)]
     read_only: bool,
     /// Pass calls on to the daemon there: at a socket, as unix:PATH or a path with a / in it, or at
-    /// a port, as http://HOST:PORT.
+    /// a port, as http://HOST:PORT or https://HOST:PORT.
     #[arg(long, value_name = "SOCKET|URL", value_parser = parse_place)]
     connect: Option<Address>,
     /// File to read the settings from, instead of /etc/discordd/config.toml.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    #[command(flatten, next_help_heading = "With --connect")]
+    access: Access,
 }
 
 /// Serves until the input ends.
@@ -93,15 +95,16 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let bot = Bot(args.token(&environment)?);
     let offer = Offer::new(args.tools.clone(), args.read_only).context(Failure::Usage)?;
     let guild = args.guild(&environment)?;
+    let daemon = args.daemon(&environment)?;
     let runtime = runtime::Builder::new_multi_thread().enable_all().build()?;
-    let served = runtime.block_on(serve(args, &settings, bot, offer, guild));
+    let served = runtime.block_on(serve(daemon, &settings, bot, offer, guild));
     // A read of the input that is still waited for is left behind.
     runtime.shutdown_background();
     served
 }
 
 async fn serve(
-    args: &Args,
+    daemon: Option<Daemon>,
     settings: &Settings,
     bot: Bot,
     offer: Offer,
@@ -112,9 +115,9 @@ async fn serve(
     let stops = Stops::listen().context("listen for signals")?;
     let (stop, cut) = (CancellationToken::new(), CancellationToken::new());
     let caller = Caller::new(Visitor::own(), limits.calls, bot.token());
-    let carrier: Arc<dyn Carry> = match &args.connect {
+    let carrier: Arc<dyn Carry> = match daemon {
         Some(daemon) => Arc::new(PassOn {
-            daemon: [daemon.clone()].into(),
+            daemon: [daemon].into(),
             bot: Arc::new(bot),
             calls: calls.clone(),
             call_timeout: limits.call_timeout,
@@ -233,6 +236,21 @@ impl Args {
         Ok(Some(token.to_owned()))
     }
 
+    /// The daemon that calls are passed on to, if that is wanted.
+    fn daemon(&self, environment: &Environment) -> anyhow::Result<Option<Daemon>> {
+        let Some(address) = &self.connect else {
+            let useless =
+                anyhow::anyhow!("without --connect no daemon is shown a secret, or trusted");
+            let wanted = self.access == Access::default();
+            return if wanted {
+                Ok(None)
+            } else {
+                Err(useless.context(Failure::Usage))
+            };
+        };
+        self.access.daemon(address.clone(), environment).map(Some)
+    }
+
     fn guild(&self, environment: &Environment) -> anyhow::Result<Option<String>> {
         let of_environment = || environment.get(GUILD_VARIABLE).map(parse_guild).transpose();
         match &self.guild_id {
@@ -262,8 +280,9 @@ fn parse_place(text: &str) -> Result<Address, String> {
     match text.strip_prefix("unix:") {
         Some(path) if !path.is_empty() => Ok(Address::Unix(path.into())),
         None if text.contains('/') => Ok(Address::Unix(text.into())),
-        Some(_) | None => {
-            Err("unix:PATH, a path with a / or http://HOST:PORT is wanted".to_owned())
-        }
+        Some(_) | None => Err(
+            "unix:PATH, a path with a /, http://HOST:PORT or https://HOST:PORT is wanted"
+                .to_owned(),
+        ),
     }
 }

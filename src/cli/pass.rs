@@ -11,7 +11,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     call::ErrorObject,
-    client::{self, Address, Answer, Trouble},
+    client::{self, Answer, Daemon, Trouble},
     params::{Params, new_nonce},
 };
 use crate::{
@@ -32,7 +32,7 @@ pub(super) struct Bot(pub(super) Option<String>);
 /// Passes calls on to a daemon.
 #[derive(Clone)]
 pub(super) struct PassOn {
-    pub(super) daemon: Arc<[Address]>,
+    pub(super) daemon: Arc<[Daemon]>,
     pub(super) bot: Arc<Bot>,
     /// Where those run that change something.
     pub(super) calls: TaskTracker,
@@ -86,7 +86,7 @@ impl PassOn {
         let answer = tokio::select! {
             answer = client::ask(&self.daemon, entry.name, Some(&json), patience) => answer,
             () = self.cut.cancelled() => Err(Trouble::TimedOut {
-                address: self.daemon[0].clone(),
+                address: self.daemon[0].address.clone(),
                 waited: Duration::from_secs(begun.elapsed().as_secs()),
             }),
         };
@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn an_answer_is_waited_for_a_little_longer_than_the_call_may_take() {
         let carrier = PassOn {
-            daemon: [Address::Unix("x".into())].into(),
+            daemon: [].into(),
             bot: Arc::new(Bot(None)),
             calls: TaskTracker::new(),
             call_timeout: Duration::from_secs(30),

@@ -24,7 +24,7 @@ use twilight_http::{
 use self::exit::{Passage, innermost};
 pub use self::{
     error::{Cause, Delivered, Error, FieldError, Guarded, Phase, Said, Scope, Unreadable},
-    exit::Exit,
+    exit::{Exit, roots},
     guard::GuardState,
     peer::Peer,
     progress::{Progress, Wait},

@@ -207,10 +207,10 @@ fn what_cannot_be_used_ends_with_64_or_78_and_is_not_repeated() {
         (vec!["health", "--token=secret"], vec![], 64, "--token"),
         (vec!["health", "--timeout", "5"], vec![], 64, "--timeout"),
         (
-            vec!["health", "--url", "https://localhost"],
+            vec!["health", "--url", "ftp://localhost"],
             vec![],
             64,
-            "only http",
+            "an address such as",
         ),
         (
             vec!["health", "--url", "http://a", "--socket", "b"],

@@ -70,11 +70,26 @@ fn a_daemon_that_answers_otherwise_ends_with_1() {
             (seen.1.is_empty(), seen.2.is_empty()),
             (stdout.is_empty(), stderr.is_empty())
         );
+        // What answers lives, unless it is something else.
+        let lives = answer.contains("draining") || answer.contains("error");
+        let (code, ..) = health(&["--live", "--socket", fake.path()], &[]);
+        assert_eq!(code, i32::from(!lives), "{answer}");
     }
     let fake = Fake::answering(None);
     let (code, _, stderr) = health(&["--socket", fake.path(), "--timeout", "50ms"], &[]);
     assert_eq!(code, 1);
     assert!(stderr.contains("did not answer within 50ms"), "{stderr}");
+    let args = [
+        "--socket",
+        fake.path(),
+        "--timeout",
+        "50ms",
+        "--live",
+        "--json",
+    ];
+    let (code, stdout, _) = health(&args, &[]);
+    let object: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!((code, &object["data"]["kind"]), (1, &"timed_out".into()));
 }
 
 #[test]
@@ -84,6 +99,10 @@ fn a_daemon_that_is_not_there_ends_with_2() {
     let (code, stdout, stderr) = health(&["--socket", socket.to_str().unwrap()], &[]);
     assert_eq!((code, stdout.as_str()), (2, ""));
     assert!(stderr.contains(socket.to_str().unwrap()), "{stderr}");
+    let args = ["--live", "--json", "--socket", socket.to_str().unwrap()];
+    let (code, stdout, _) = health(&args, &[]);
+    let object: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!((code, &object["data"]["kind"]), (2, &"unavailable".into()));
     let (code, _, stderr) = health(&["--url", "http://127.0.0.1:9"], &[]);
     assert_eq!(code, 2);
     assert!(

@@ -13,6 +13,7 @@ mod attempts;
 mod bad_input;
 mod cancelled;
 mod channels;
+mod cli_access;
 mod cli_call;
 mod cli_config;
 mod cli_health;

@@ -504,7 +504,7 @@ fn a_wrong_command_line_ends_it_and_shows_no_token() {
         &["--tools", "sendMessage"],
         &["--guild-id", "secret"],
         &["--connect", "http://127.0.0.1:1/path"],
-        &["--connect", "https://127.0.0.1:1"],
+        &["--connect", "https://127.0.0.1:1/path"],
         &["--connect", "tcp://127.0.0.1:1"],
         &["--connect", "tcp:127.0.0.1:1"],
         &["--connect", "127.0.0.1:9091"],

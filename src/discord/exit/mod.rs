@@ -39,6 +39,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub use self::tls::roots;
 use self::{
     attempt::Answer,
     passage::{Passages, Slot},

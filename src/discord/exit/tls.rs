@@ -24,12 +24,7 @@ const TICKETS: usize = 64;
 
 /// Says how TLS to Discord is done.
 pub(super) fn client_config(settings: &config::Discord) -> anyhow::Result<ClientConfig> {
-    let mut roots = RootCertStore::empty();
-    roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-    if let Some(file) = &settings.ca_file {
-        add_roots(&mut roots, file)
-            .with_context(|| format!("discord.ca_file: read {}", file.display()))?;
-    }
+    let roots = roots(settings.ca_file.as_deref()).context("discord.ca_file")?;
     let provider = Arc::new(aws_lc_rs::default_provider());
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
@@ -42,6 +37,20 @@ pub(super) fn client_config(settings: &config::Discord) -> anyhow::Result<Client
         Resumption::disabled()
     };
     Ok(config)
+}
+
+/// The certificate authorities that are built in, and those of a PEM file.
+///
+/// # Errors
+///
+/// When the file cannot be read, or has none that can be used.
+pub fn roots(file: Option<&Path>) -> anyhow::Result<RootCertStore> {
+    let mut roots = RootCertStore::empty();
+    roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    if let Some(file) = file {
+        add_roots(&mut roots, file).with_context(|| format!("read {}", file.display()))?;
+    }
+    Ok(roots)
 }
 
 fn add_roots(roots: &mut RootCertStore, file: &Path) -> anyhow::Result<()> {

@@ -1,30 +1,27 @@
 //! A caller of the running daemon: one call on one connection, as raw JSON over a Unix socket or as
-//! HTTP over TCP.
+//! HTTP over TCP, with TLS or without.
 //!
 //! It must not call twice: what is known of the first call is told instead.
 
-use std::{collections::BTreeMap, fmt, io, path::PathBuf, time::Duration};
+mod connection;
+mod secret;
+mod trust;
+
+use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::{Request, client::conn::http1, header};
-use hyper_util::rt::TokioIo;
+use hyper::http::uri::Scheme;
+use rustls::ClientConfig;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use tokio::{
-    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
-    net::{TcpStream, UnixStream},
-    time::{Instant, timeout_at},
-};
+use tokio::time::{Instant, timeout_at};
 
+use self::connection::Connection;
+pub(super) use self::{secret::Secret, trust::Trust};
 use crate::config::BaseUrl;
 
 /// Longest wait for an answer.
 pub(super) const MAX_TIMEOUT: Duration = Duration::from_secs(7 * 86_400);
-
-/// Largest answer that is read, in bytes.
-const MAX_ANSWER_BYTES: usize = 64 << 20;
 
 /// Where a daemon may be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +30,16 @@ pub(super) enum Address {
     Http(BaseUrl),
     /// A socket that is asked in raw JSON.
     Unix(PathBuf),
+}
+
+/// A daemon that may be there, and how it is met.
+#[derive(Clone)]
+pub(super) struct Daemon {
+    pub(super) address: Address,
+    /// What it is shown, if it asks for something.
+    pub(super) secret: Option<Secret>,
+    /// Who is taken for it; a socket and plain HTTP have no use for this.
+    pub(super) tls: Option<Arc<ClientConfig>>,
 }
 
 /// What the daemon answered, as it stood in the answer.
@@ -67,20 +74,13 @@ struct Call<'a> {
     params: Option<&'a RawValue>,
 }
 
-/// A connection that nothing was sent on yet.
-enum Connection {
-    Http(TcpStream),
-    Unix(UnixStream),
-}
-
-/// Calls a method of the first daemon in `addresses` that can be connected to, and waits for the
-/// answer for at most `timeout`, connecting included.
+/// Calls a method of the first of the `daemons` that can be connected to, and waits for the answer for at most `timeout`, connecting included.
 ///
 /// # Errors
 ///
 /// When the process cannot have a runtime.
 pub(super) fn call(
-    addresses: &[Address],
+    daemons: &[Daemon],
     method: &str,
     params: Option<&RawValue>,
     timeout: Duration,
@@ -89,7 +89,7 @@ pub(super) fn call(
         .enable_all()
         .build()
         .context("start the runtime")?;
-    let answer = runtime.block_on(ask(addresses, method, params, timeout));
+    let answer = runtime.block_on(ask(daemons, method, params, timeout));
     // A name that is still being looked up is not waited for.
     runtime.shutdown_background();
     Ok(answer)
@@ -109,7 +109,7 @@ pub(super) fn parse_timeout(text: &str) -> Result<Duration, String> {
 
 /// Calls a method as [`call`] does, in the runtime that there is.
 pub(super) async fn ask(
-    addresses: &[Address],
+    daemons: &[Daemon],
     method: &str,
     params: Option<&RawValue>,
     timeout: Duration,
@@ -122,8 +122,9 @@ pub(super) async fn ask(
     };
     let text = serde_json::to_string(&call).expect("texts and JSON are JSON");
     let deadline = Instant::now() + timeout;
-    let (address, connection) = connect(addresses, deadline).await?;
-    let answer = match timeout_at(deadline, connection.exchange(&address, text)).await {
+    let (daemon, connection) = connect(daemons, deadline).await?;
+    let address = daemon.address.clone();
+    let answer = match timeout_at(deadline, connection.exchange(text)).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(why)) => return Err(Trouble::Lost { address, why }),
         Err(_) => {
@@ -135,17 +136,17 @@ pub(super) async fn ask(
 }
 
 async fn connect(
-    addresses: &[Address],
+    daemons: &[Daemon],
     deadline: Instant,
-) -> Result<(Address, Connection), Trouble> {
+) -> Result<(&Daemon, Connection<'_>), Trouble> {
     let mut tried = Vec::new();
-    for address in addresses {
-        let why = match timeout_at(deadline, address.connect()).await {
-            Ok(Ok(connection)) => return Ok((address.clone(), connection)),
-            Ok(Err(err)) => plain(&err),
+    for daemon in daemons {
+        let why = match timeout_at(deadline, Connection::open(daemon)).await {
+            Ok(Ok(connection)) => return Ok((daemon, connection)),
+            Ok(Err(why)) => why,
             Err(_) => "no connection in time".to_owned(),
         };
-        tried.push((address.clone(), why));
+        tried.push((daemon.address.clone(), why));
     }
     Err(Trouble::Unreachable { tried })
 }
@@ -161,81 +162,11 @@ fn read(answer: &[u8]) -> Result<Answer, String> {
     result.ok_or_else(|| "it has neither a result nor an error".to_owned())
 }
 
-/// What the system says, without the number that Rust puts behind it.
-fn plain(err: &io::Error) -> String {
-    let text = err.to_string();
-    let end = text.find(" (os error").unwrap_or(text.len());
-    text[..end].to_lowercase()
-}
-
 impl Address {
-    async fn connect(&self) -> io::Result<Connection> {
-        match self {
-            Self::Http(url) => {
-                let port = url.uri().port_u16().unwrap_or(80);
-                let stream = TcpStream::connect((url.host(), port)).await?;
-                stream.set_nodelay(true)?;
-                Ok(Connection::Http(stream))
-            }
-            Self::Unix(path) => Ok(Connection::Unix(UnixStream::connect(path).await?)),
-        }
+    /// Whether it is spoken to over TLS.
+    pub(super) fn is_https(&self) -> bool {
+        matches!(self, Self::Http(url) if url.scheme() == &Scheme::HTTPS)
     }
-}
-
-impl Connection {
-    async fn exchange(self, address: &Address, text: String) -> Result<Vec<u8>, String> {
-        match (self, address) {
-            (Self::Http(stream), Address::Http(url)) => over_http(stream, url, text).await,
-            (Self::Http(stream), Address::Unix(_)) => over_lines(stream, text).await,
-            (Self::Unix(stream), _) => over_lines(stream, text).await,
-        }
-    }
-}
-
-async fn over_lines<S>(mut stream: S, mut text: String) -> Result<Vec<u8>, String>
-where
-    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
-{
-    text.push('\n');
-    // A daemon that refuses the call may close before it has read all of it: its answer counts.
-    let sent = stream.write_all(text.as_bytes()).await;
-    let mut line = Vec::new();
-    let most = u64::try_from(MAX_ANSWER_BYTES).unwrap_or(u64::MAX);
-    let mut reader = BufReader::new(stream.take(most));
-    let received = reader.read_until(b'\n', &mut line).await;
-    match received.and(sent) {
-        _ if line.ends_with(b"\n") => Ok(line),
-        Ok(()) => Err("it was closed".to_owned()),
-        Err(err) => Err(plain(&err)),
-    }
-}
-
-async fn over_http(stream: TcpStream, url: &BaseUrl, text: String) -> Result<Vec<u8>, String> {
-    let request = Request::post("/")
-        .header(header::HOST, url.authority())
-        .header(header::CONTENT_TYPE, "application/json")
-        .header(header::CONNECTION, "close")
-        .body(Full::new(Bytes::from(text)))
-        .map_err(|err| err.to_string())?;
-    let io = TokioIo::new(stream);
-    let (mut sender, connection) = http1::handshake(io).await.map_err(|err| sentence(&err))?;
-    let answered = async {
-        let response = sender.send_request(request).await;
-        let body = response.map_err(|err| sentence(&err))?.into_body();
-        let body = Limited::new(body, MAX_ANSWER_BYTES).collect().await;
-        let body = body.map_err(|err| sentence(&*err))?;
-        Ok(body.to_bytes().to_vec())
-    };
-    // What becomes of the connection shows in the answer.
-    let (answered, _) = tokio::join!(answered, connection);
-    answered
-}
-
-/// An error and its causes.
-fn sentence(err: &(dyn std::error::Error + 'static)) -> String {
-    let causes = std::iter::successors(Some(err), |err| err.source());
-    let causes: Vec<String> = causes.map(ToString::to_string).collect();
-    causes.join(": ")
 }
 
 impl fmt::Display for Address {
