@@ -5,7 +5,7 @@ use std::{fmt::Display, ops::RangeInclusive, time::Duration};
 use hyper::{Uri, http::uri::Scheme};
 use hyper_util::client::proxy::matcher::Matcher;
 
-use super::{Discord, Limits};
+use super::{Discord, Limits, Tls};
 
 /// How many of anything there may be.
 const COUNTS: RangeInclusive<usize> = 1..=1_000_000;
@@ -53,6 +53,20 @@ impl Limits {
                 humantime::format_duration(*time)
             })?;
         }
+        Ok(())
+    }
+}
+
+impl Tls {
+    pub(super) fn check(&self) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            self.certificate.is_some() == self.key.is_some(),
+            "tls: a certificate and its key go together"
+        );
+        anyhow::ensure!(
+            self.client_ca.is_none() || self.certificate.is_some(),
+            "tls.client_ca: it needs tls.certificate and tls.key"
+        );
         Ok(())
     }
 }

@@ -4,17 +4,14 @@
 use std::{
     fmt,
     net::{SocketAddr, ToSocketAddrs},
+    num::NonZeroU64,
     str::FromStr,
 };
 
 use anyhow::Context;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::{Mode, Settings};
-
-/// One name or several: a text, in which commas stand between them, or a list.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Several(Vec<String>);
+use super::{KeyFile, Mode, Settings, Several};
 
 /// A door as the settings describe it.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -31,6 +28,48 @@ pub struct DoorSettings {
     /// Group of a Unix socket, by name or number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
+    /// Whether callers at a TCP port speak TLS.
+    #[serde(default)]
+    pub tls: DoorTls,
+    /// Whether a caller with TLS needs a certificate of `tls.client_ca`; by default where that is set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_certificate: Option<bool>,
+    /// File with the secret that callers must know, one a line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret_file: Option<KeyFile>,
+    /// Users who may call at a Unix socket, by name or number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uids: Option<Several>,
+    /// Groups, by name or number, whose members may call: who has one as the primary group.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gids: Option<Several>,
+    /// Methods that may be called; `!NAME` is one that may not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub methods: Option<Several>,
+    /// Whether only what changes nothing may be called.
+    #[serde(default)]
+    pub read_only: bool,
+    /// Guilds that may be looked at and posted in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub guilds: Option<Several>,
+    /// Channels that may be looked at and posted in, beside those of `guilds`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub channels: Option<Several>,
+}
+
+/// Whether callers at a TCP port speak TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DoorTls {
+    /// Without `tls.certificate` they do not; with it they must, and at a port on loopback they may.
+    #[default]
+    Auto,
+    /// They do not.
+    Off,
+    /// They may: the first byte tells.
+    Optional,
+    /// They must.
+    Required,
 }
 
 /// Where a door is.
@@ -40,13 +79,6 @@ pub enum Place {
     Tcp(SocketAddr),
     /// The path of a Unix socket; `auto` is the first of the usual ones.
     Unix(String),
-}
-
-impl Several {
-    /// Each of them.
-    pub fn iter(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(String::as_str)
-    }
 }
 
 impl Settings {
@@ -59,49 +91,186 @@ impl Settings {
     pub fn doors(&self) -> anyhow::Result<Vec<DoorSettings>> {
         let listen = &self.listen;
         let mut doors = Vec::new();
-        for path in &listen.unix.0 {
-            doors.push(DoorSettings {
-                name: None,
-                address: Place::Unix(path.clone()),
-                mode: listen.unix_mode,
-                group: listen.unix_group.clone(),
-            });
+        for path in listen.unix.iter() {
+            let mut door = DoorSettings::at(Place::Unix(path.to_owned()));
+            door.mode = listen.unix_mode;
+            door.group.clone_from(&listen.unix_group);
+            doors.push(door);
         }
-        for address in &listen.tcp.0 {
+        for address in listen.tcp.iter() {
             let address = tcp(address).map_err(|why| anyhow::anyhow!("listen.tcp: {why}"))?;
-            doors.push(DoorSettings {
-                name: None,
-                address: Place::Tcp(address),
-                mode: Mode::default(),
-                group: None,
-            });
+            let mut door = DoorSettings::at(Place::Tcp(address));
+            door.tls = listen.tls;
+            doors.push(door);
         }
         doors.extend(self.door.iter().cloned());
         anyhow::ensure!(
             !doors.is_empty(),
             "listen: there is no door at all; set listen.unix or listen.tcp"
         );
-        for door in &doors {
-            self.check_door(door)
-                .with_context(|| format!("door {door}"))?;
+        for door in &mut doors {
+            let named = door.to_string();
+            self.settle(door).with_context(|| format!("door {named}"))?;
         }
         Ok(doors)
     }
 
-    fn check_door(&self, door: &DoorSettings) -> anyhow::Result<()> {
-        if let Place::Tcp(address) = door.address {
-            anyhow::ensure!(
-                address.ip().is_loopback() || self.listen.allow_insecure_tcp,
-                "it is not loopback, and bot tokens would cross the network without TLS; set \
-                 listen.allow_insecure_tcp = true if that is wanted"
-            );
-            anyhow::ensure!(door.group.is_none(), "a TCP port has no group");
+    /// Decides what the settings leave open of a door, and refuses what does not go together.
+    fn settle(&self, door: &mut DoorSettings) -> anyhow::Result<()> {
+        door.check()?;
+        match door.address {
+            Place::Tcp(address) => self.settle_tcp(door, address),
+            Place::Unix(_) => door.settle_unix(),
         }
-        door.gid().map(drop)
+    }
+
+    /// Decides what the settings leave open of a door at a TCP address.
+    ///
+    /// # Errors
+    ///
+    /// When it is not safe and the settings do not say that this is wanted, or it has what only a
+    /// Unix socket can have.
+    pub fn settle_tcp(&self, door: &mut DoorSettings, address: SocketAddr) -> anyhow::Result<()> {
+        anyhow::ensure!(door.group.is_none(), "a TCP port has no group");
+        anyhow::ensure!(
+            door.uids.is_none() && door.gids.is_none(),
+            "uids and gids are for Unix sockets: a TCP port does not tell whose a connection is"
+        );
+        let (has_certificate, has_ca) =
+            (self.tls.certificate.is_some(), self.tls.client_ca.is_some());
+        let is_loopback = address.ip().is_loopback();
+        if door.tls == DoorTls::Auto {
+            door.tls = match (has_certificate, is_loopback) {
+                (false, _) => DoorTls::Off,
+                (true, true) => DoorTls::Optional,
+                (true, false) => DoorTls::Required,
+            };
+        }
+        let has_tls = door.tls != DoorTls::Off;
+        anyhow::ensure!(
+            has_certificate || !has_tls,
+            "TLS needs tls.certificate and tls.key"
+        );
+        let wants_certificate = door.client_certificate.unwrap_or(has_tls && has_ca);
+        anyhow::ensure!(
+            !wants_certificate || (has_tls && has_ca),
+            "client_certificate needs TLS and tls.client_ca"
+        );
+        door.client_certificate = Some(wants_certificate);
+        anyhow::ensure!(
+            is_loopback
+                || door.tls == DoorTls::Required
+                || door.secret_file.is_some()
+                || self.listen.allow_insecure_tcp,
+            "it is not loopback, and bot tokens would cross the network without TLS; set up [tls], a \
+             secret_file, or listen.allow_insecure_tcp = true if that is wanted"
+        );
+        Ok(())
     }
 }
 
 impl DoorSettings {
+    /// A door at this place, with nothing else said of it.
+    #[must_use]
+    pub fn at(address: Place) -> Self {
+        Self {
+            name: None,
+            address,
+            mode: Mode::default(),
+            group: None,
+            tls: DoorTls::default(),
+            client_certificate: None,
+            secret_file: None,
+            uids: None,
+            gids: None,
+            methods: None,
+            read_only: false,
+            guilds: None,
+            channels: None,
+        }
+    }
+
+    /// Decides what the settings leave open of a door at a Unix socket.
+    ///
+    /// # Errors
+    ///
+    /// When it has what only a TCP port can have.
+    pub fn settle_unix(&mut self) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            matches!(self.tls, DoorTls::Auto | DoorTls::Off),
+            "tls is for TCP ports"
+        );
+        anyhow::ensure!(
+            self.client_certificate != Some(true),
+            "client_certificate is for TCP ports"
+        );
+        self.tls = DoorTls::Off;
+        self.client_certificate = Some(false);
+        Ok(())
+    }
+
+    /// Refuses what can be no door anywhere.
+    fn check(&self) -> anyhow::Result<()> {
+        for (key, list) in [
+            ("uids", &self.uids),
+            ("gids", &self.gids),
+            ("methods", &self.methods),
+            ("guilds", &self.guilds),
+            ("channels", &self.channels),
+        ] {
+            let is_empty = list
+                .as_ref()
+                .is_some_and(|list| list.iter().next().is_none());
+            anyhow::ensure!(
+                !is_empty,
+                "{key}: an empty list would allow nothing; leave it out to allow everything"
+            );
+        }
+        ids("guilds", self.guilds.as_ref())?;
+        ids("channels", self.channels.as_ref())?;
+        self.uids()?;
+        self.gids()?;
+        self.gid().map(drop)
+    }
+
+    /// The numbers of the users who may call, if the settings name any.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such user.
+    pub fn uids(&self) -> anyhow::Result<Option<Vec<u32>>> {
+        let number = |name: &str| uzers::get_user_by_name(name).map(|user| user.uid());
+        numbers("user", self.uids.as_ref(), number)
+    }
+
+    /// The numbers of the groups whose members may call, if the settings name any.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such group.
+    pub fn gids(&self) -> anyhow::Result<Option<Vec<u32>>> {
+        let number = |name: &str| uzers::get_group_by_name(name).map(|group| group.gid());
+        numbers("group", self.gids.as_ref(), number)
+    }
+
+    /// The guilds that may be called for, if the settings name any.
+    ///
+    /// # Errors
+    ///
+    /// When one is no id.
+    pub fn guilds(&self) -> anyhow::Result<Option<Vec<NonZeroU64>>> {
+        ids("guilds", self.guilds.as_ref())
+    }
+
+    /// The channels that may be called for, if the settings name any.
+    ///
+    /// # Errors
+    ///
+    /// When one is no id.
+    pub fn channels(&self) -> anyhow::Result<Option<Vec<NonZeroU64>>> {
+        ids("channels", self.channels.as_ref())
+    }
+
     /// The number of the group, if the settings name one.
     ///
     /// # Errors
@@ -116,6 +285,28 @@ impl DoorSettings {
         let found = found.with_context(|| format!("there is no group {name:?}"))?;
         Ok(Some(found))
     }
+}
+
+/// Numbers as they stand, and names looked up.
+fn numbers(
+    kind: &str,
+    list: Option<&Several>,
+    look_up: impl Fn(&str) -> Option<u32>,
+) -> anyhow::Result<Option<Vec<u32>>> {
+    let number = |name: &str| {
+        let number = name.parse().ok().or_else(|| look_up(name));
+        number.with_context(|| format!("there is no {kind} {name:?}"))
+    };
+    list.map(|list| list.iter().map(number).collect())
+        .transpose()
+}
+
+fn ids(key: &str, list: Option<&Several>) -> anyhow::Result<Option<Vec<NonZeroU64>>> {
+    let id = |text: &str| {
+        let id = text.parse();
+        id.with_context(|| format!("{key}: {text:?} is no id"))
+    };
+    list.map(|list| list.iter().map(id).collect()).transpose()
 }
 
 impl fmt::Display for DoorSettings {
@@ -157,51 +348,6 @@ fn tcp(text: &str) -> Result<SocketAddr, String> {
     found
         .next()
         .ok_or_else(|| format!("{text:?} has no address"))
-}
-
-impl From<&str> for Several {
-    fn from(text: &str) -> Self {
-        let all = text.split(',').map(str::trim);
-        Self(all.filter(|it| !it.is_empty()).map(str::to_owned).collect())
-    }
-}
-
-impl<'de> Deserialize<'de> for Several {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct OneOrMany;
-
-        impl<'de> de::Visitor<'de> for OneOrMany {
-            type Value = Several;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an address or a list of them")
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Several, E> {
-                Ok(Several::from(text))
-            }
-
-            fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<Several, A::Error> {
-                let mut all = Vec::new();
-                while let Some(address) = seq.next_element()? {
-                    all.push(address);
-                }
-                Ok(Several(all))
-            }
-        }
-
-        deserializer.deserialize_any(OneOrMany)
-    }
-}
-
-impl Serialize for Several {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match &self.0[..] {
-            [] => "".serialize(serializer),
-            [one] => one.serialize(serializer),
-            many => many.serialize(serializer),
-        }
-    }
 }
 
 impl<'de> Deserialize<'de> for Place {

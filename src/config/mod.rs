@@ -5,6 +5,9 @@
 mod check;
 mod doors;
 mod environment;
+mod files;
+mod lists;
+mod live;
 mod show;
 mod units;
 
@@ -25,8 +28,11 @@ use serde::{Deserialize, Serialize};
 
 use self::environment::ENVIRONMENT;
 pub use self::{
-    doors::{DoorSettings, Place, Several},
+    doors::{DoorSettings, DoorTls, Place},
     environment::{Environment, socket_candidates},
+    files::KeyFile,
+    lists::Several,
+    live::Live,
     show::show,
     units::{BaseUrl, Mode, Size},
 };
@@ -44,6 +50,8 @@ pub struct Settings {
     pub listen: Listen,
     /// Doors beside those of `listen`.
     pub door: Vec<DoorSettings>,
+    /// What callers with TLS are shown, and what they must show.
+    pub tls: Tls,
     /// What one caller may use.
     pub limits: Limits,
     /// The way to Discord.
@@ -64,12 +72,26 @@ pub struct Listen {
     pub unix_mode: Mode,
     /// Group of the Unix sockets, by name or number; by default the process's own.
     pub unix_group: Option<String>,
+    /// Whether callers at the TCP ports speak TLS.
+    pub tls: DoorTls,
     /// Whether an address that is not loopback may be listened on without TLS.
     pub allow_insecure_tcp: bool,
     /// Hosts that requests over HTTP may name, beside those of loopback at a port on it.
     pub allowed_hosts: Several,
     /// Origins of web pages that may call.
     pub allowed_origins: Several,
+}
+
+/// TLS at the TCP ports.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tls {
+    /// PEM file with the certificate, and those between it and its authority behind it.
+    pub certificate: Option<KeyFile>,
+    /// PEM file with the certificate's key.
+    pub key: Option<KeyFile>,
+    /// PEM file with the authorities whose certificates callers must have.
+    pub client_ca: Option<KeyFile>,
 }
 
 /// What one caller may use.
@@ -178,6 +200,7 @@ impl Default for Listen {
             tcp: "127.0.0.1:9091".into(),
             unix_mode: Mode::default(),
             unix_group: None,
+            tls: DoorTls::default(),
             allow_insecure_tcp: false,
             allowed_hosts: Several::default(),
             allowed_origins: Several::default(),
@@ -253,6 +276,7 @@ impl Settings {
 
     /// Refuses what cannot work together, or is not safe unless said so.
     fn check(&self) -> anyhow::Result<()> {
+        self.tls.check()?;
         self.doors()?;
         self.discord.check()?;
         self.limits.check()

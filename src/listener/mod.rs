@@ -10,6 +10,7 @@ mod unix;
 
 use std::{fmt, io, sync::Arc, time::Duration};
 
+use anyhow::Context;
 use axum::Router;
 use tokio::{
     net::{TcpListener, UnixListener},
@@ -24,10 +25,11 @@ use self::{
     sniff::{Framing, Sniffed},
 };
 use crate::{
-    config::{DoorSettings, Environment, Limits, Place},
+    config::{DoorSettings, Environment, Limits, Live, Place, Unusable},
     discord::Peer,
     frame::JsonTexts,
     metrics::{self, Refusal},
+    operation::{Rights, User},
     surface::{Caller, Entrance, Rpc, Visitor, Web, http, stream},
 };
 
@@ -48,7 +50,6 @@ const NONSENSE: &str = concat!(
 );
 
 /// A door that is open and not yet served.
-#[derive(Debug)]
 pub struct Door {
     /// Its place among the doors.
     pub number: usize,
@@ -56,6 +57,8 @@ pub struct Door {
     pub name: Option<String>,
     /// Where it is.
     pub socket: Socket,
+    /// What callers there may.
+    pub rights: Live<Rights>,
 }
 
 /// What a door listens on.
@@ -86,9 +89,12 @@ pub struct Reception {
 /// When one cannot be opened, with its address.
 pub fn open(doors: &[DoorSettings], environment: &Environment) -> anyhow::Result<Vec<Door>> {
     let open = |(number, door): (usize, &DoorSettings)| {
+        let rights = Rights::read(door, environment);
+        let rights = rights.with_context(|| format!("door {door}"));
         Ok(Door {
             number,
             name: door.name.clone(),
+            rights: Live::new(rights.context(Unusable)?),
             socket: match &door.address {
                 Place::Tcp(address) => Socket::Tcp(tcp::open(*address)?),
                 Place::Unix(_) => Socket::Unix(unix::open(door, environment)?),
@@ -98,8 +104,14 @@ pub fn open(doors: &[DoorSettings], environment: &Environment) -> anyhow::Result
     doors.iter().enumerate().map(open).collect()
 }
 
-/// A listener of either kind.
-enum Listener {
+/// A listener of either kind, and what every connection that it accepts is given.
+struct Listener {
+    kind: Kind,
+    rights: Live<Rights>,
+    figures: Arc<metrics::Door>,
+}
+
+enum Kind {
     Tcp {
         listener: TcpListener,
         entrance: Entrance,
@@ -112,18 +124,21 @@ enum Listener {
 
 impl Listener {
     /// Accepts a connection and counts it at its door.
-    async fn accept(&self, door: &Arc<metrics::Door>) -> io::Result<(Line, Visitor)> {
-        let (stream, peer, entrance) = match self {
-            Self::Tcp { listener, entrance } => {
+    async fn accept(&self) -> io::Result<(Line, Visitor)> {
+        let (stream, peer, entrance, user) = match &self.kind {
+            Kind::Tcp { listener, entrance } => {
                 let (stream, address) = listener.accept().await?;
                 stream.set_nodelay(true)?;
-                (Stream::Tcp(stream), Peer::tcp(address.ip()), *entrance)
+                let peer = Peer::tcp(address.ip());
+                (Stream::Tcp(stream), peer, *entrance, None)
             }
-            Self::Unix { listener, door } => {
+            Kind::Unix { listener, door } => {
                 let (stream, _) = listener.accept().await?;
-                let (door, uid) = (*door, stream.peer_cred()?.uid());
-                let peer = Peer::Unix { door, uid };
-                (Stream::Unix(stream), peer, Entrance::Unix)
+                let credentials = stream.peer_cred()?;
+                let (uid, gid) = (credentials.uid(), credentials.gid());
+                let peer = Peer::Unix { door: *door, uid };
+                let user = Some(User { uid, gid });
+                (Stream::Unix(stream), peer, Entrance::Unix, user)
             }
         };
         let line = Line::new(stream);
@@ -132,7 +147,9 @@ impl Listener {
             entrance,
             peer,
             gone,
-            connection: Some(Arc::new(door.accept())),
+            connection: Some(Arc::new(self.figures.accept())),
+            user,
+            rights: self.rights.clone(),
         };
         Ok((line, visitor))
     }
@@ -188,10 +205,11 @@ impl Reception {
     /// When the door cannot be used by the runtime.
     pub async fn serve(self, door: Door) -> io::Result<()> {
         let figures = self.rpc.metrics().door(door.label());
+        let rights = door.rights;
         match door.socket {
             Socket::Tcp(listener) => {
                 let address = listener.local_addr()?;
-                let listener = Listener::Tcp {
+                let kind = Kind::Tcp {
                     listener: TcpListener::from_std(listener)?,
                     entrance: if address.ip().is_loopback() {
                         let port = address.port();
@@ -200,28 +218,38 @@ impl Reception {
                         Entrance::Network
                     },
                 };
-                self.receive(&listener, &figures).await;
-                self.receive_queued(&listener, &figures).await;
+                let listener = Listener {
+                    kind,
+                    rights,
+                    figures,
+                };
+                self.receive(&listener).await;
+                self.receive_queued(&listener).await;
             }
             Socket::Unix(socket) => {
-                let listener = Listener::Unix {
+                let kind = Kind::Unix {
                     listener: UnixListener::from_std(socket.listener()?)?,
                     door: door.number,
                 };
-                self.receive(&listener, &figures).await;
+                let listener = Listener {
+                    kind,
+                    rights,
+                    figures,
+                };
+                self.receive(&listener).await;
                 // From here on nobody finds the way to it.
                 drop(socket);
-                self.receive_queued(&listener, &figures).await;
+                self.receive_queued(&listener).await;
             }
         }
         Ok(())
     }
 
     /// Accepts until the daemon stops.
-    async fn receive(&self, listener: &Listener, figures: &Arc<metrics::Door>) {
+    async fn receive(&self, listener: &Listener) {
         loop {
             let next = async {
-                let accepted = listener.accept(figures).await;
+                let accepted = listener.accept().await;
                 // One connection of each door may wait here for a place.
                 let place = Arc::clone(&self.places).acquire_owned().await;
                 (place, accepted)
@@ -241,11 +269,11 @@ impl Reception {
     }
 
     /// Accepts what waits in the kernel when the daemon stops: closing the door would reset it.
-    async fn receive_queued(&self, listener: &Listener, figures: &Arc<metrics::Door>) {
+    async fn receive_queued(&self, listener: &Listener) {
         let last = Instant::now() + QUEUE_LIMIT;
         while Instant::now() < last {
             let place = Arc::clone(&self.places).try_acquire_owned();
-            match timeout(QUEUE_PAUSE, listener.accept(figures)).await {
+            match timeout(QUEUE_PAUSE, listener.accept()).await {
                 Ok(Ok((line, visitor))) => self.begin(line, visitor, place),
                 Ok(Err(_)) | Err(_) => return,
             }

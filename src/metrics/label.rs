@@ -39,26 +39,42 @@ pub enum Refusal {
     BatchFull,
     /// As many calls are under way as the settings take.
     Busy,
+    /// The door is not for the channel.
+    Channel,
     /// A body is not of the type that is wanted.
     ContentType,
     /// The connection ended within a body.
     Cut,
+    /// The door is not for callers of the group.
+    Gid,
+    /// The door is not for the guild.
+    Guild,
     /// A request names a host that is not taken.
     Host,
     /// A text is JSON and no call.
     InvalidRequest,
     /// A first byte, a body or the rest of a text did not come in time.
     Late,
+    /// The method may not be called at the door.
+    Method,
     /// The first byte begins nothing that is spoken here.
     Nonsense,
     /// A request comes from a web page that is not taken.
     Origin,
     /// A text is not JSON.
     ParseError,
+    /// Nothing may be changed through the door.
+    ReadOnly,
+    /// The secret of the door was not shown, or another.
+    Secret,
     /// The daemon is stopping.
     Stopping,
+    /// A caller speaks without TLS where TLS is wanted.
+    Tls,
     /// A body or a text is longer than the settings take.
     TooLarge,
+    /// The door is not for the user.
+    Uid,
 }
 
 impl Label for Refusal {

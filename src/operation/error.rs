@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::rights::Denied;
 use crate::{
     discord::{self, Delivered, FieldError, Guarded, InvalidToken, Scope, Unreadable},
     metrics::Refusal,
@@ -21,6 +22,9 @@ pub enum Error {
         /// How many that is.
         calls: usize,
     },
+    /// The caller may not, at this door.
+    #[error(transparent)]
+    Denied(#[from] Denied),
     /// Discord, or the way to it.
     #[error("{error}")]
     Discord {
@@ -110,6 +114,8 @@ pub struct Details {
     #[serde(skip_serializing_if = "Option::is_none")]
     guilds: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    denied: Option<Refusal>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     path: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     hint: Option<&'static str>,
@@ -161,6 +167,10 @@ impl Error {
                 details.retryable = true;
                 details.retry_after_ms = Some(BUSY_RETRY_MS);
             }
+            Self::Denied(denied) => {
+                details.denied = Some(denied.reason());
+                details.hint = Some(denied.hint());
+            }
             Self::Discord { error, nonce } => details.tell_discord(error, nonce.as_ref()),
             Self::Internal { delivered } => {
                 details.delivered = Some(*delivered);
@@ -195,6 +205,7 @@ impl Error {
             Self::Abandoned | Self::Busy { .. } | Self::Full { .. } | Self::Stopping => {
                 "unavailable"
             }
+            Self::Denied(_) => "denied",
             Self::Discord { error, .. } => kind_of(error),
             Self::Internal { .. } => "internal",
             Self::InvalidToken(_)
@@ -211,6 +222,7 @@ impl Error {
     pub fn refusal(&self) -> Option<Refusal> {
         match self {
             Self::Busy { .. } => Some(Refusal::Busy),
+            Self::Denied(denied) => Some(denied.reason()),
             Self::Full { .. } => Some(Refusal::BatchFull),
             Self::Stopping => Some(Refusal::Stopping),
             Self::Abandoned
@@ -236,6 +248,7 @@ impl Error {
     pub fn status(&self) -> Option<u16> {
         match self {
             Self::Abandoned | Self::Busy { .. } | Self::Full { .. } | Self::Stopping => Some(503),
+            Self::Denied(_) => Some(403),
             Self::Discord { error, .. } => status_of(error),
             Self::Internal { .. }
             | Self::InvalidToken(_)

@@ -108,6 +108,9 @@ impl Operation for ListChannels {
     type Reply = Listing;
 
     async fn call(self, call: &Call) -> Result<Listing, Error> {
+        if let Some(id) = self.guild_id {
+            call.rights.check_guild(id)?;
+        }
         let discord = call.discord()?;
         let (bot, found) = if let Some(id) = self.guild_id {
             let (bot, guild, channels) = try_join3(
@@ -120,7 +123,8 @@ impl Operation for ListChannels {
             (bot, vec![(GuildName { id, name }, Ok(channels))])
         } else {
             let asked = try_join(guild::bot(&discord), guild::all_guilds(&discord));
-            let (bot, guilds) = asked.await?;
+            let (bot, mut guilds) = asked.await?;
+            guilds.retain(|guild| call.rights.check_guild(guild.id).is_ok());
             (bot, read(&discord, guilds).await)
         };
         let mut reply = Listing {
@@ -133,7 +137,11 @@ impl Operation for ListChannels {
         let kinds = self.types.unwrap_or_default();
         for (guild, channels) in found {
             match channels {
-                Ok(channels) => reply.add(&guild, channels, &kinds),
+                Ok(mut channels) => {
+                    let rights = &call.rights;
+                    channels.retain(|it| rights.check_channel(it.id, Some(guild.id)).is_ok());
+                    reply.add(&guild, channels, &kinds);
+                }
                 Err(error) => reply.errors.push(Unread::new(guild.id, error)),
             }
         }

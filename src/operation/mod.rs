@@ -9,6 +9,7 @@ mod guild;
 mod health;
 mod list_channels;
 mod params;
+mod rights;
 mod send_message;
 mod test_message;
 
@@ -18,10 +19,12 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::{RawValue, to_raw_value};
 use tokio::time::Instant;
+use twilight_model::id::{Id, marker::ChannelMarker};
 
 pub use self::{
     error::{Details, Error},
     params::Params,
+    rights::{DISCOVER, Denied, Reach, Rights, Secret, User},
 };
 use crate::{
     discord::{self, Discord, Exit, Peer, Progress, Token},
@@ -150,6 +153,8 @@ pub struct Call {
     pub token: Option<Token>,
     /// Who lets it ask.
     pub peer: Peer,
+    /// What it may.
+    pub rights: Arc<Rights>,
     /// When its time is over.
     pub deadline: Instant,
     /// Where it tells that it waits.
@@ -157,6 +162,21 @@ pub struct Call {
 }
 
 impl Call {
+    /// Refuses a channel that may not be reached, before anything is sent there. Where its guild
+    /// decides, Discord is asked which that is.
+    ///
+    /// # Errors
+    ///
+    /// When it may not be reached, or Discord does not tell.
+    async fn check_channel(&self, discord: &Discord, id: Id<ChannelMarker>) -> Result<(), Error> {
+        let guild = match self.rights.reach(id) {
+            Reach::Allowed => return Ok(()),
+            Reach::ByGuild => guild::channel(discord, id).await?.guild_id,
+            Reach::Denied => None,
+        };
+        Ok(self.rights.check_channel(id, guild)?)
+    }
+
     /// Makes the client of this call.
     ///
     /// # Errors

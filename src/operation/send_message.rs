@@ -158,6 +158,7 @@ impl Operation for SendMessage {
     async fn call(self, call: &Call) -> Result<Sent, Error> {
         self.check()?;
         let discord = call.discord()?;
+        self.check_places(call, &discord).await?;
         self.send(&discord).await
     }
 }
@@ -242,6 +243,23 @@ impl SendMessage {
         }
         if self.says_nothing() {
             return Err(nothing_to_send());
+        }
+        Ok(())
+    }
+
+    /// Refuses to post where the caller may not, or to show a message from there.
+    async fn check_places(&self, call: &Call, discord: &Discord) -> Result<(), Error> {
+        call.check_channel(discord, self.channel_id).await?;
+        let reference = self.message_reference.as_ref().map(|it| &it.0);
+        let Some((channel, guild)) = reference.map(MessageReference::place) else {
+            return Ok(());
+        };
+        let channel = channel.unwrap_or(self.channel_id);
+        if channel != self.channel_id {
+            call.check_channel(discord, channel).await?;
+        }
+        if guild.is_some() {
+            call.rights.check_channel(channel, guild)?;
         }
         Ok(())
     }

@@ -110,6 +110,7 @@ impl Operation for TestMessage {
         }
         let discord = call.discord()?;
         let (bot, place) = if let Some(id) = self.channel_id {
+            call.check_channel(&discord, id).await?;
             let asked = try_join(guild::bot(&discord), guild::channel(&discord, id));
             let (bot, channel) = asked.await?;
             if self.guild_id.is_some() && channel.guild_id != self.guild_id {
@@ -120,8 +121,11 @@ impl Operation for TestMessage {
             }
             (bot, place_of(&discord, channel).await?)
         } else {
+            if let Some(id) = self.guild_id {
+                call.rights.check_guild(id)?;
+            }
             let bot = guild::bot(&discord).await?;
-            let place = find(&discord, &bot, self.guild_id).await?;
+            let place = find(call, &discord, &bot, self.guild_id).await?;
             (bot, place)
         };
         let mut tested = Tested::at(&bot, place);
@@ -153,12 +157,15 @@ async fn place_of(discord: &Discord, channel: Channel) -> Result<Place, Error> {
 }
 
 /// Finds the first text channel that the bot may view and post in.
-async fn find(discord: &Discord, bot: &Bot, only: Option<Id<GuildMarker>>) -> Result<Place, Error> {
-    let guilds: Vec<Id<GuildMarker>> = if let Some(id) = only {
-        vec![id]
-    } else {
-        let guilds = guild::first_guilds(discord, MAX_GUILDS).await?;
-        guilds.into_iter().map(|guild| guild.id).collect()
+async fn find(
+    call: &Call,
+    discord: &Discord,
+    bot: &Bot,
+    only: Option<Id<GuildMarker>>,
+) -> Result<Place, Error> {
+    let guilds = match only {
+        Some(id) => vec![id],
+        None => candidates(call, discord).await?,
     };
     for id in &guilds {
         let read = try_join3(
@@ -179,6 +186,10 @@ async fn find(discord: &Discord, bot: &Bot, only: Option<Id<GuildMarker>>) -> Re
         let mut channels = channels.into_iter();
         let found = channels.find(|channel| {
             channel.kind == ChannelType::GuildText
+                && call
+                    .rights
+                    .check_channel(channel.id, Some(guild.id))
+                    .is_ok()
                 && guild::may_post(&guild, &member, bot.id, channel)
         });
         if let Some(channel) = found {
@@ -188,6 +199,34 @@ async fn find(discord: &Discord, bot: &Bot, only: Option<Id<GuildMarker>>) -> Re
     }
     let guilds = guilds.iter().map(ToString::to_string).collect();
     Err(Error::NoChannel { guilds })
+}
+
+/// The guilds to look in: the bot's, or those that the caller may reach.
+async fn candidates(call: &Call, discord: &Discord) -> Result<Vec<Id<GuildMarker>>, Error> {
+    let Some(places) = call.rights.places() else {
+        let guilds = guild::first_guilds(discord, MAX_GUILDS).await?;
+        return Ok(guilds.into_iter().map(|guild| guild.id).collect());
+    };
+    let mut guilds = places.guilds;
+    if !guilds.is_empty() {
+        // Asking for one that the bot is not in would count against this machine's address.
+        let of_bot = guild::all_guilds(discord).await?;
+        guilds.retain(|id| of_bot.iter().any(|it| it.id == *id));
+    }
+    for id in places.channels.into_iter().take(MAX_GUILDS.into()) {
+        match guild::channel(discord, id).await {
+            Ok(channel) => guilds.extend(channel.guild_id),
+            // Another may do.
+            Err(error @ crate::discord::Error::Refused { .. }) => {
+                tracing::debug!(%error, "a channel could not be read");
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    guilds.sort_unstable();
+    guilds.dedup();
+    guilds.truncate(MAX_GUILDS.into());
+    Ok(guilds)
 }
 
 impl Tested {

@@ -30,18 +30,18 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use super::{
-    Caller, Rpc, Visitor, Web,
+    Caller, Rpc, SECRET, Visitor, Web,
     body::{self, Unread},
     document::{invalid_request, parse_error},
     mcp::{Endpoint, Offer},
     rest,
-    rpc::discovered,
+    rpc::{allow, discovered},
     websocket,
 };
 use crate::{
     discord::{InvalidToken, Token},
     metrics::{CONTENT_TYPE, Metrics, Refusal},
-    operation::Entry,
+    operation::{DISCOVER, Effect, Entry, Error, Secret},
 };
 
 /// Most bytes of a request's head that are held, and of an answer that waits to be written.
@@ -67,7 +67,15 @@ struct Site {
 impl Site {
     fn caller(&self, visitor: Visitor, headers: &HeaderMap) -> Caller {
         let calls = self.rpc.shared.limits.calls_per_connection;
-        Caller::new(visitor, calls, token(headers))
+        let mut caller = Caller::new(visitor, calls, token(headers));
+        let secret = headers.get(SECRET);
+        caller.secret = secret.map(|secret| Secret::of(secret.as_bytes()));
+        caller
+    }
+
+    fn failed(&self, error: &Error) -> Response {
+        self.rpc.shared.refused(error);
+        rest::failed(error)
     }
 }
 
@@ -241,10 +249,15 @@ async fn upgrade(
     websocket::upgrade(site.rpc, request, caller, site.stop)
 }
 
-async fn health(State(site): State<Site>, Extension(visitor): Extension<Visitor>) -> Response {
-    match site.rpc.local("health", visitor.peer).await {
-        Some(health) => json(StatusCode::OK, String::from(Box::<str>::from(health))),
-        None => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+async fn health(
+    State(site): State<Site>,
+    Extension(visitor): Extension<Visitor>,
+    headers: HeaderMap,
+) -> Response {
+    let caller = site.caller(visitor, &headers);
+    match site.rpc.local(rest::entry("health"), &caller).await {
+        Ok(health) => json(StatusCode::OK, String::from(Box::<str>::from(health))),
+        Err(error) => site.failed(&error),
     }
 }
 
@@ -261,8 +274,16 @@ async fn metrics(State(site): State<Site>) -> Response {
     ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response()
 }
 
-async fn openrpc() -> Response {
-    json(StatusCode::OK, discovered().get().to_owned())
+async fn openrpc(
+    State(site): State<Site>,
+    Extension(visitor): Extension<Visitor>,
+    headers: HeaderMap,
+) -> Response {
+    let caller = site.caller(visitor, &headers);
+    match allow(Some(&caller), DISCOVER, Effect::Local) {
+        Ok(_) => json(StatusCode::OK, discovered().get().to_owned()),
+        Err(error) => site.failed(&error),
+    }
 }
 
 /// Keeps out what a web page may have sent.

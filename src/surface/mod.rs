@@ -19,13 +19,19 @@ use std::{
     time::Duration,
 };
 
+use axum::http::HeaderName;
 use tokio::{sync::Semaphore, time::sleep};
 
 pub use self::{rpc::Rpc, web::Web};
 use crate::{
+    config::Live,
     discord::{InvalidToken, Peer, Token},
     metrics::{Connection, Framing},
+    operation::{Rights, Secret, User},
 };
+
+/// The header that carries the secret of a door.
+pub const SECRET: HeaderName = HeaderName::from_static("discordd-secret");
 
 /// How often it is looked whether a peer that waits for an answer is still there.
 const LOOK: Duration = Duration::from_secs(1);
@@ -59,6 +65,10 @@ pub struct Visitor {
     pub gone: Gone,
     /// The connection as it is counted; none if there is none.
     pub connection: Option<Arc<Connection>>,
+    /// The user it belongs to, where the kernel tells.
+    pub user: Option<User>,
+    /// What may be asked for at the door it came through.
+    pub rights: Live<Rights>,
 }
 
 /// Who asks, as far as the connection or the request tells.
@@ -72,6 +82,8 @@ pub struct Caller {
     pub held_bytes: Arc<AtomicUsize>,
     /// The token of the request's `Authorization` header, for calls that bring none of their own.
     pub token: Option<Result<Token, InvalidToken>>,
+    /// The secret that was shown, right or wrong.
+    pub secret: Option<Secret>,
 }
 
 impl Gone {
@@ -108,6 +120,8 @@ impl Visitor {
             peer: Peer::Own,
             gone: Gone::new(|| false),
             connection: None,
+            user: None,
+            rights: Live::new(Rights::default()),
         }
     }
 }
@@ -121,6 +135,7 @@ impl Caller {
             places: Arc::new(Semaphore::new(calls)),
             held_bytes: Arc::default(),
             token,
+            secret: None,
         }
     }
 }

@@ -4,7 +4,7 @@
 use schemars::{SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
-use crate::operation::{Entry, TABLE};
+use crate::operation::{DISCOVER, Entry, TABLE};
 
 /// The version of the specification that the document keeps.
 const SPECIFICATION: &str = "1.3.2";
@@ -105,7 +105,10 @@ fn errors() -> Value {
     let errors = [
         (400, "rejected: Discord refused the body"),
         (401, "invalid_token: Invalid Discord token"),
-        (403, "forbidden: the bot may not"),
+        (
+            403,
+            "forbidden: the bot may not; or denied: the caller may not, at this door",
+        ),
         (404, "not_found: unknown channel, guild or message"),
         (409, "nonce_reused: the nonce was used for another message"),
         (413, "too_large: larger than Discord takes"),
@@ -124,7 +127,7 @@ fn errors() -> Value {
 /// The method that gives this document, which stands in no table.
 fn discover() -> Value {
     json!({
-        "name": super::rpc::DISCOVER,
+        "name": DISCOVER,
         "summary": "Returns this document.",
         "description": "",
         "paramStructure": "either",

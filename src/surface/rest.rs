@@ -102,7 +102,8 @@ pub(super) fn refuse(status: StatusCode, why: &str) -> Response {
     spell(status, why.to_owned(), data)
 }
 
-fn failed(error: &Error) -> Response {
+/// Tells of a call that failed.
+pub(super) fn failed(error: &Error) -> Response {
     let status = match error.status() {
         Some(status) => StatusCode::from_u16(status).ok(),
         None => error

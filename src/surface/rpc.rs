@@ -28,7 +28,7 @@ use crate::{
     config::Limits,
     discord::{Delivered, Peer, Progress, Token},
     metrics::Metrics,
-    operation::{Call, Effect, Entry, Error, Hall, Job, Params, TABLE},
+    operation::{Call, DISCOVER, Effect, Entry, Error, Hall, Job, Params, Rights, TABLE},
 };
 
 /// Every method, ready to be called.
@@ -49,11 +49,9 @@ pub(super) struct Shared {
 pub(super) struct Asker {
     pub(super) token: Option<Token>,
     pub(super) peer: Peer,
+    pub(super) rights: Arc<Rights>,
     pub(super) progress: Progress,
 }
-
-/// The method that returns the `OpenRPC` document.
-pub(super) const DISCOVER: &str = "rpc.discover";
 
 /// What a method without params takes.
 #[derive(Deserialize)]
@@ -96,12 +94,14 @@ impl Rpc {
                 .expect("a test holds the names unique");
         }
         methods
-            .register_method(DISCOVER, |params, _, _| {
-                let read = Params::parse(params.as_str().unwrap_or("{}"), &[]);
-                payload(
-                    read.and_then(Params::read::<NoParams>)
-                        .map(|_| discovered()),
-                )
+            .register_method(DISCOVER, |params, shared, extensions| {
+                let allowed = allow(extensions.get(), DISCOVER, Effect::Local);
+                let read = allowed.and_then(|_| {
+                    let params = Params::parse(params.as_str().unwrap_or("{}"), &[])?;
+                    params.read::<NoParams>()
+                });
+                let read = read.inspect_err(|error| shared.refused(error));
+                payload(read.map(|_| discovered()))
             })
             .expect("a test holds the names unique");
         Self { methods, shared }
@@ -114,15 +114,34 @@ impl Rpc {
     }
 
     /// Answers an operation that needs neither params nor a token, outside of JSON-RPC.
-    pub(super) async fn local(&self, name: &str, peer: Peer) -> Option<Box<RawValue>> {
-        let entry = TABLE.iter().find(|entry| entry.name == name)?;
-        let asker = Asker {
-            token: None,
-            peer,
-            progress: Progress::default(),
-        };
-        let job = self.shared.begin_with(entry, Params::default(), asker);
-        job.ok()?.await.ok()
+    ///
+    /// # Errors
+    ///
+    /// When the caller may not ask for it.
+    pub(super) async fn local(
+        &self,
+        entry: &'static Entry,
+        caller: &Caller,
+    ) -> Result<Box<RawValue>, Error> {
+        let job = self.shared.begin(entry, Params::default(), Some(caller))?;
+        job.await
+    }
+}
+
+impl Asker {
+    /// Somebody whose token is known.
+    pub(super) fn new(
+        caller: Option<&Caller>,
+        rights: Arc<Rights>,
+        token: Option<Token>,
+        progress: Progress,
+    ) -> Self {
+        Self {
+            token,
+            peer: caller.map_or(Peer::Own, |caller| caller.visitor.peer),
+            rights,
+            progress,
+        }
     }
 }
 
@@ -134,6 +153,7 @@ impl Shared {
         mut params: Params<'_>,
         caller: Option<&Caller>,
     ) -> Result<Job, Error> {
+        let rights = allow(caller, entry.name, entry.effect)?;
         let mut token = None;
         if entry.takes_token() {
             token = match params.take::<Cow<'_, str>>("discord_token")? {
@@ -141,11 +161,7 @@ impl Shared {
                 None => caller.and_then(|it| it.token.clone()).transpose()?,
             };
         }
-        let asker = Asker {
-            token,
-            peer: caller.map_or(Peer::Own, |caller| caller.visitor.peer),
-            progress: Progress::default(),
-        };
+        let asker = Asker::new(caller, rights, token, Progress::default());
         self.begin_with(entry, params, asker)
     }
 
@@ -166,12 +182,14 @@ impl Shared {
         let Asker {
             token,
             peer,
+            rights,
             progress,
         } = asker;
         let call = Call {
             hall: Arc::clone(&self.hall),
             token,
             peer,
+            rights,
             deadline: Instant::now() + timeout,
             progress,
         };
@@ -227,6 +245,25 @@ impl Shared {
             }),
         }
     }
+}
+
+/// Gives what a caller may, if that is to call this method at all. Rights that were taken away
+/// since the connection was made are gone.
+pub(super) fn allow(
+    caller: Option<&Caller>,
+    method: &'static str,
+    effect: Effect,
+) -> Result<Arc<Rights>, Error> {
+    let Some(caller) = caller else {
+        return Ok(Arc::default());
+    };
+    let rights = caller.visitor.rights.now();
+    let allowed = rights
+        .admit(caller.visitor.user)
+        .and_then(|()| rights.check_secret(caller.secret.as_ref()))
+        .and_then(|()| rights.check_method(method, effect));
+    allowed?;
+    Ok(rights)
 }
 
 fn read<'a>(

@@ -71,6 +71,13 @@ impl MessageReference {
         }
     }
 
+    /// The channel and the guild that it names.
+    pub(in crate::operation) fn place(
+        &self,
+    ) -> (Option<Id<ChannelMarker>>, Option<Id<GuildMarker>>) {
+        (self.channel_id, self.guild_id)
+    }
+
     /// Whether the message is forwarded, which needs no content.
     pub(in crate::operation) fn forwards(&self) -> bool {
         self.kind == MessageReferenceType::Forward

@@ -6,11 +6,11 @@ use jsonrpsee::types::ErrorObject;
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::{
-    discord::{Delivered, Peer, Progress},
+    discord::{Delivered, Progress},
     operation::{Effect, Entry, Error, Params},
     surface::{
         Caller, Rpc,
-        rpc::{Asker, Shared, error_object, unless_it_panics, unless_nobody_waits},
+        rpc::{Asker, Shared, allow, error_object, unless_it_panics, unless_nobody_waits},
     },
 };
 
@@ -56,11 +56,9 @@ async fn carry_out(shared: Arc<Shared>, asked: Asked) -> Result<Box<RawValue>, B
     let counted = Arc::clone(&shared);
     let outcome = async {
         let caller = asked.caller.as_ref();
-        let who = Asker {
-            token: caller.and_then(|it| it.token.clone()).transpose()?,
-            peer: caller.map_or(Peer::Own, |caller| caller.visitor.peer),
-            progress: asked.progress,
-        };
+        let rights = allow(caller, asked.entry.name, asked.entry.effect)?;
+        let token = caller.and_then(|it| it.token.clone()).transpose()?;
+        let who = Asker::new(caller, rights, token, asked.progress);
         let params = Params::parse(&asked.params, &[])?;
         let job = shared.begin_with(asked.entry, params, who)?;
         let finished = shared.finish(asked.entry, job);
