@@ -33,8 +33,10 @@ struct Body {
 }
 
 impl Said {
-    /// Reads what came with `status`; a body that is not Discord's JSON says nothing.
-    pub(super) fn read(status: u16, body: &[u8], token: &Token) -> Self {
+    /// Reads the body that came with `status`; one that is not Discord's JSON says nothing. What looks
+    /// like a secret is taken out, and `token` whatever it looks like.
+    #[must_use]
+    pub fn read(status: u16, body: &[u8], token: &Token) -> Self {
         let body: Body = serde_json::from_slice(body).unwrap_or_default();
         let mut fields = Vec::new();
         if let Some(Json(Value::Object(tree))) = &body.errors {
@@ -89,7 +91,8 @@ fn leaf(path: &str, error: &Value, token: &Token) -> FieldError {
         presentable(text, token)
     };
     FieldError {
-        path: path.to_owned(),
+        // Its parts have no secret each, and may make one together.
+        path: path.replace(token.expose(), WITHHELD),
         code: text("code"),
         message: text("message"),
     }
@@ -170,6 +173,14 @@ mod tests {
         assert_eq!(said.fields.len(), 1);
         assert_eq!(said.fields[0].path, "embeds.0.title");
         assert_eq!(said.fields[0].code, "BASE_TYPE_MAX_LENGTH");
+    }
+
+    #[test]
+    fn a_token_is_withheld_in_a_path_over_which_it_is_spread() {
+        let token = Token::parse("a.b/c").unwrap();
+        let body = br#"{"errors":{"x":{"a":{"b/c":{"_errors":[{}]}}}}}"#;
+        let said = Said::read(400, body, &token);
+        assert_eq!(said.fields[0].path, "x.[withheld]");
     }
 
     #[test]
