@@ -22,8 +22,9 @@ use crate::{discord::Delivered, metrics::Refusal, operation::Error};
 
 /// How every answer begins; jsonrpsee was given a null id, and the caller's takes its place.
 const HEAD: &str = r#"{"jsonrpc":"2.0","id":null,"#;
-/// Longest method name that is repeated in an error, in bytes.
-const MAX_METHOD_BYTES: usize = 64;
+/// Longest method name that is repeated in an error, in bytes: shorter than a token, which might stand
+/// where the name should.
+const MAX_METHOD_BYTES: usize = 40;
 
 /// One call as it was sent. A member that is null is there; one that is missing is not.
 #[derive(Deserialize)]
@@ -180,12 +181,10 @@ impl<'a> Request<'a> {
         if id != known {
             return Err(refuse("id is a string, a number or null"));
         }
-        if envelope.jsonrpc.map(RawValue::get) != Some(r#""2.0""#) {
+        if !matches!(text_of(envelope.jsonrpc), Some(version) if version == "2.0") {
             return Err(refuse("jsonrpc is \"2.0\""));
         }
-        let method = envelope.method.map(RawValue::get);
-        let method = method.and_then(|method| serde_json::from_str::<Method<'a>>(method).ok());
-        let Some(Method(method)) = method else {
+        let Some(method) = text_of(envelope.method) else {
             return Err(refuse("method is a string"));
         };
         // Widely used clients send null where they have no params.
@@ -216,9 +215,15 @@ impl<'a> Unsound<'a> {
     }
 }
 
-/// The name of a method, borrowed where it has no escapes.
+/// A text, borrowed where it has no escapes.
 #[derive(Deserialize)]
-struct Method<'a>(#[serde(borrow)] Cow<'a, str>);
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// The text that a member is, if it is one.
+fn text_of(member: Option<&RawValue>) -> Option<Cow<'_, str>> {
+    let Text(text) = serde_json::from_str(member?.get()).ok()?;
+    Some(text)
+}
 
 fn present<'de: 'a, 'a, D>(deserializer: D) -> Result<Option<&'a RawValue>, D::Error>
 where
@@ -312,5 +317,17 @@ mod tests {
             r#""data":{"kind":"invalid_request","retryable":false,"delivered":"no"}}}"#
         );
         assert_eq!(with_id(error, r#""x""#), expected);
+    }
+
+    #[test]
+    fn a_token_in_the_place_of_the_method_is_not_repeated() {
+        let shortest = format!("{}.{}.{}", "A".repeat(24), "b".repeat(6), "c".repeat(27));
+        for (name, expected) in [
+            ("discord.nope", "Method not found: discord.nope"),
+            (&shortest, "Method not found"),
+            ("a b", "Method not found"),
+        ] {
+            assert_eq!(unknown_method(name).message(), expected);
+        }
     }
 }

@@ -108,6 +108,10 @@ const CASES: &[(&str, Expected)] = &[
         One("1.5", OK),
     ),
     (
+        r#"{"jsonrpc":"2\u002e0","method":"he\u0061lth","id":1}"#,
+        One("1", OK),
+    ),
+    (
         r#"{"jsonrpc":"2.0","method":"health","id":1e400}"#,
         One("1e400", OK),
     ),
