@@ -1,12 +1,13 @@
 //! The daemon's life: it serves the doors, says that it is ready, waits for the stop, and lets the
 //! calls under way finish.
 
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
-    time::timeout,
+    task::JoinSet,
+    time::{error::Elapsed, sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -20,11 +21,15 @@ use crate::{
     surface::{Rpc, Web},
 };
 
+/// How long calls are still taken, when the doors are closed, on connections that were made before:
+/// who has just got through to this process is not sent away.
+const LAST_WORDS: Duration = Duration::from_millis(100);
+
 /// Serves `doors` until the process is told to stop. `upstream` is what `health` calls the far side.
 ///
 /// # Errors
 ///
-/// When the daemon cannot start.
+/// When the daemon cannot start, or cannot go on.
 pub async fn run(settings: Settings, doors: Vec<Door>, upstream: String) -> anyhow::Result<()> {
     let mut stops = Stops::listen().context("listen for signals")?;
     let far_side = TaskTracker::new();
@@ -35,31 +40,21 @@ pub async fn run(settings: Settings, doors: Vec<Door>, upstream: String) -> anyh
         metrics: Arc::clone(&metrics),
         upstream,
     });
-    let (stop, calls) = (CancellationToken::new(), TaskTracker::new());
-    let rpc = Arc::new(Rpc::new(hall, settings.limits.clone(), calls.clone()));
-    let web = Web::new(&settings.listen);
-    let reception = Reception::new(rpc, web, &settings.limits, calls.clone(), stop.clone());
-    for door in doors {
-        let address = door.socket.to_string();
-        tracing::info!(door = door.name, address, "listening");
-        let served = reception.clone().serve(door);
-        calls.spawn(async move {
-            if let Err(err) = served.await {
-                tracing::error!(%err, address, "the door could not be served");
-            }
-        });
-    }
-    notify::ready();
+    let mut serving = Serving::begin(&settings, doors, hall);
+    notify::ready(&status(&metrics));
+    tokio::spawn({
+        let metrics = Arc::clone(&metrics);
+        notify::keep_alive(move || status(&metrics))
+    });
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");
 
-    let signal = stops.next().await;
-    metrics.begin_draining();
-    notify::stopping();
-    tracing::info!(signal, in_flight = metrics.in_flight(), "stopping");
-    stop.cancel();
-    calls.close();
+    let (reason, lost) = tokio::select! {
+        signal = stops.next() => (signal, false),
+        _ = serving.doors.join_next() => ("a door is lost", true),
+    };
+    notify::stopping(&status(&metrics));
     tokio::select! {
-        drained = timeout(settings.limits.drain_timeout, calls.wait()) => if drained.is_err() {
+        drained = serving.finish(reason, settings.limits.drain_timeout) => if drained.is_err() {
             tracing::warn!(in_flight = metrics.in_flight(), "calls were cut: their time was over");
         },
         signal = stops.next() => {
@@ -68,7 +63,72 @@ pub async fn run(settings: Settings, doors: Vec<Door>, upstream: String) -> anyh
     }
     ended.cancel();
     tracing::info!("stopped");
+    anyhow::ensure!(!lost, "a door could no longer be served");
     Ok(())
+}
+
+/// What `systemctl status` shows.
+fn status(metrics: &Metrics) -> String {
+    let doing = if metrics.draining() {
+        "stopping"
+    } else {
+        "serving"
+    };
+    format!("{doing}, calls under way: {}", metrics.in_flight())
+}
+
+/// Doors that are served, and the calls that came through them.
+struct Serving {
+    /// One task for each door, which ends before it is told to only if the door is lost.
+    doors: JoinSet<()>,
+    calls: TaskTracker,
+    close: CancellationToken,
+    stop: CancellationToken,
+    metrics: Arc<Metrics>,
+}
+
+impl Serving {
+    fn begin(settings: &Settings, doors: Vec<Door>, hall: Arc<Hall>) -> Self {
+        let (close, stop) = (CancellationToken::new(), CancellationToken::new());
+        let (calls, metrics) = (TaskTracker::new(), Arc::clone(&hall.metrics));
+        let rpc = Arc::new(Rpc::new(hall, settings.limits.clone(), calls.clone()));
+        let web = Web::new(&settings.listen);
+        let tokens = (close.clone(), stop.clone());
+        let reception = Reception::new(rpc, web, &settings.limits, calls.clone(), tokens);
+        let mut serving = Self {
+            doors: JoinSet::new(),
+            calls,
+            close,
+            stop,
+            metrics,
+        };
+        for door in doors {
+            let address = door.socket.to_string();
+            let inherited = door.inherited;
+            tracing::info!(door = door.name, address, inherited, "listening");
+            let served = reception.clone().serve(door);
+            serving.doors.spawn(async move {
+                if let Err(err) = served.await {
+                    tracing::error!(%err, address, "the door could not be served");
+                }
+            });
+        }
+        serving
+    }
+
+    /// Closes the doors first and refuses calls after that, then waits for those under way.
+    async fn finish(&mut self, reason: &str, time: Duration) -> Result<(), Elapsed> {
+        self.close.cancel();
+        while self.doors.join_next().await.is_some() {}
+        if !self.calls.is_empty() {
+            sleep(LAST_WORDS).await;
+        }
+        self.metrics.begin_draining();
+        tracing::info!(reason, in_flight = self.metrics.in_flight(), "stopping");
+        self.stop.cancel();
+        self.calls.close();
+        timeout(time, self.calls.wait()).await
+    }
 }
 
 /// The signals that end the daemon.

@@ -11,7 +11,7 @@ use super::{
     Failure,
     client::{Address, Daemon, Secret, Trust},
 };
-use crate::config::{BaseUrl, Environment, Place, Settings, Unusable, socket_candidates};
+use crate::config::{AUTO, BaseUrl, Environment, Place, Settings, Unusable, socket_candidates};
 
 /// Where the running daemon is. Without any of these, where its settings put it.
 #[derive(Debug, clap::Args)]
@@ -109,8 +109,10 @@ fn of_settings(settings: &Settings, environment: &Environment) -> anyhow::Result
     let mut addresses = Vec::new();
     for door in settings.doors()? {
         match door.address {
+            // Where it is, its unit knows.
+            Place::Systemd(_) => {}
             Place::Tcp(address) => addresses.push(Address::Http(origin(address)?)),
-            Place::Unix(path) if path == "auto" => {
+            Place::Unix(path) if path == AUTO => {
                 let sockets = socket_candidates(environment).into_iter();
                 addresses.extend(sockets.map(Address::Unix));
             }

@@ -39,8 +39,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         tracing::warn!(name, "this variable is no setting");
     }
     raise_descriptor_limit();
-    let doors = settings.doors().context(Unusable)?;
-    let doors = listener::open(&doors, &environment).context(Failure::Door)?;
+    let doors = listener::open(&settings, &environment).context(Failure::Door)?;
     let runtime = runtime::Builder::new_multi_thread().enable_all().build()?;
     let served = runtime.block_on(serve(args, settings, doors));
     runtime.shutdown_background();

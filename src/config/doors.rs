@@ -13,6 +13,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::{KeyFile, Mode, Settings, Several};
 
+/// The path that stands for what is passed in, or else the first of the usual ones.
+pub const AUTO: &str = "auto";
+
 /// A door as the settings describe it.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -75,9 +78,12 @@ pub enum DoorTls {
 /// Where a door is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
+    /// Every socket of this name that systemd passes in.
+    Systemd(String),
     /// A TCP port.
     Tcp(SocketAddr),
-    /// The path of a Unix socket; `auto` is the first of the usual ones.
+    /// The path of a Unix socket; `auto` is what systemd passes in, or else the first of the usual
+    /// ones.
     Unix(String),
 }
 
@@ -105,7 +111,7 @@ impl Settings {
         }
         doors.extend(self.door.iter().cloned());
         anyhow::ensure!(
-            !doors.is_empty(),
+            !doors.is_empty() || !self.passed_sockets.is_empty(),
             "listen: there is no door at all; set listen.unix or listen.tcp"
         );
         for door in &mut doors {
@@ -119,6 +125,14 @@ impl Settings {
     fn settle(&self, door: &mut DoorSettings) -> anyhow::Result<()> {
         door.check()?;
         match door.address {
+            // What else does not go together shows when it is passed in.
+            Place::Systemd(_) => {
+                anyhow::ensure!(
+                    door.group.is_none(),
+                    "the socket's unit says its SocketGroup="
+                );
+                Ok(())
+            }
             Place::Tcp(address) => self.settle_tcp(door, address),
             Place::Unix(_) => door.settle_unix(),
         }
@@ -321,6 +335,7 @@ impl fmt::Display for DoorSettings {
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Systemd(name) => write!(f, "systemd:{name}"),
             Self::Tcp(address) => write!(f, "tcp:{address}"),
             Self::Unix(path) => write!(f, "unix:{path}"),
         }
@@ -332,9 +347,12 @@ impl FromStr for Place {
 
     fn from_str(text: &str) -> Result<Self, String> {
         match text.split_once(':') {
+            Some(("systemd", name)) if !name.is_empty() => Ok(Self::Systemd(name.to_owned())),
             Some(("tcp", address)) => Ok(Self::Tcp(tcp(address)?)),
             Some(("unix", path)) if !path.is_empty() => Ok(Self::Unix(path.to_owned())),
-            _ => Err(format!("{text:?} is neither unix:PATH nor tcp:HOST:PORT")),
+            _ => Err(format!(
+                "{text:?} is none of unix:PATH, tcp:HOST:PORT and systemd:NAME"
+            )),
         }
     }
 }

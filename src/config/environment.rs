@@ -8,7 +8,7 @@ use figment::{
     value::{Dict, Map, Value},
 };
 
-use super::{Settings, put};
+use super::{Settings, Several, put};
 
 /// How the name of a setting's variable begins.
 const PREFIX: &str = "DISCORDD_";
@@ -19,6 +19,8 @@ const SOCKET: &str = "discordd.sock";
 
 /// What figment calls the layer of the variables.
 pub(super) const ENVIRONMENT: &str = "environment";
+/// What a socket is called that was passed in without a name.
+const NAMELESS: &str = "unknown";
 /// Settings that variables of other programs give, best first.
 const OF_OTHERS: [(&str, &[&str]); 3] = [
     ("discord.ca_file", &["SSL_CERT_FILE"]),
@@ -50,6 +52,32 @@ impl Environment {
     pub fn get(&self, name: &str) -> Option<&str> {
         let value = self.0.get(name).map(String::as_str);
         value.filter(|value| !value.is_empty())
+    }
+
+    /// The names of the sockets that were passed in to this process, in the order of their descriptors.
+    /// See <https://www.freedesktop.org/software/systemd/man/latest/sd_listen_fds.html>.
+    fn passed_sockets(&self) -> Vec<String> {
+        let for_us = self.number("LISTEN_PID") == Some(std::process::id());
+        let count = self.number("LISTEN_FDS").filter(|_| for_us);
+        let names = self.get("LISTEN_FDNAMES").unwrap_or_default();
+        let names = names.split(':').chain(std::iter::repeat(""));
+        let names = names.take(count.unwrap_or_default() as usize);
+        let or_nameless = |name: &str| if name.is_empty() { NAMELESS } else { name }.to_owned();
+        names.map(or_nameless).collect()
+    }
+
+    fn number(&self, name: &str) -> Option<u32> {
+        self.get(name)?.parse().ok()
+    }
+
+    /// The settings of a process that is given none.
+    pub(super) fn defaults(&self) -> Settings {
+        let mut defaults = Settings::default();
+        if !self.passed_sockets().is_empty() {
+            // Whoever passes sockets in wants those. What `auto` means is told where it is opened.
+            defaults.listen.tcp = Several::default();
+        }
+        defaults
     }
 
     /// The settings among the variables, and the names that only look like settings.
@@ -90,6 +118,7 @@ impl Environment {
 
     /// What other programs' variables say of things that no setting says.
     pub(super) fn fill_in(&self, settings: &mut Settings) {
+        settings.passed_sockets = self.passed_sockets();
         let first = |names: [&str; 2]| names.iter().find_map(|name| self.get(name));
         let discord = &mut settings.discord;
         if discord.ca_file.is_none() {

@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 
 use self::environment::ENVIRONMENT;
 pub use self::{
-    doors::{DoorSettings, DoorTls, Place},
+    doors::{AUTO, DoorSettings, DoorTls, Place},
     environment::{Environment, socket_candidates},
     files::KeyFile,
     lists::Several,
@@ -58,6 +58,9 @@ pub struct Settings {
     pub discord: Discord,
     /// What is logged.
     pub log: Log,
+    /// Names of the sockets that were passed in, in the order of their descriptors.
+    #[serde(skip)]
+    pub passed_sockets: Vec<String>,
 }
 
 /// Where the daemon listens.
@@ -289,7 +292,7 @@ fn layers(
     environment: &Environment,
     flags: &[(&str, &str)],
 ) -> anyhow::Result<(Figment, Vec<String>)> {
-    let mut figment = Figment::from(Serialized::defaults(Settings::default()));
+    let mut figment = Figment::from(Serialized::defaults(environment.defaults()));
     if let Some(file) = file {
         anyhow::ensure!(file.is_file(), "{}: there is no such file", file.display());
         figment = figment.merge(Toml::file_exact(file));

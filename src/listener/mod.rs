@@ -1,16 +1,17 @@
 //! The doors: Unix sockets and TCP ports, and what is told apart at them.
 //!
-//! Doors are opened before the runtime has threads, because the mode of a Unix socket is set by the
+//! Doors are opened, or taken over from systemd, before the runtime has threads, because the mode of a Unix socket is set by the
 //! umask of the whole process. It must not read JSON.
 
+mod inherited;
 mod line;
+mod open;
 mod sniff;
 mod tcp;
 mod unix;
 
 use std::{fmt, io, sync::Arc, time::Duration};
 
-use anyhow::Context;
 use axum::Router;
 use tokio::{
     net::{TcpListener, UnixListener},
@@ -19,13 +20,16 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub use self::unix::{InUse, OpenSocket};
 use self::{
     line::{Line, Stream},
     sniff::{Framing, Sniffed},
 };
+pub use self::{
+    open::open,
+    unix::{InUse, OpenSocket},
+};
 use crate::{
-    config::{DoorSettings, Environment, Limits, Live, Place, Unusable},
+    config::{Limits, Live},
     discord::Peer,
     frame::JsonTexts,
     metrics::{self, Refusal},
@@ -59,6 +63,8 @@ pub struct Door {
     pub socket: Socket,
     /// What callers there may.
     pub rights: Live<Rights>,
+    /// Whether it was passed in, and stays when the daemon goes.
+    pub inherited: bool,
 }
 
 /// What a door listens on.
@@ -66,7 +72,7 @@ pub struct Door {
 pub enum Socket {
     /// A TCP port.
     Tcp(std::net::TcpListener),
-    /// A Unix socket, removed when this is dropped.
+    /// A Unix socket, removed when this is dropped if it was opened here.
     Unix(OpenSocket),
 }
 
@@ -79,29 +85,8 @@ pub struct Reception {
     calls_per_connection: usize,
     places: Arc<Semaphore>,
     tracker: TaskTracker,
+    close: CancellationToken,
     stop: CancellationToken,
-}
-
-/// Opens every door that the settings name.
-///
-/// # Errors
-///
-/// When one cannot be opened, with its address.
-pub fn open(doors: &[DoorSettings], environment: &Environment) -> anyhow::Result<Vec<Door>> {
-    let open = |(number, door): (usize, &DoorSettings)| {
-        let rights = Rights::read(door, environment);
-        let rights = rights.with_context(|| format!("door {door}"));
-        Ok(Door {
-            number,
-            name: door.name.clone(),
-            rights: Live::new(rights.context(Unusable)?),
-            socket: match &door.address {
-                Place::Tcp(address) => Socket::Tcp(tcp::open(*address)?),
-                Place::Unix(_) => Socket::Unix(unix::open(door, environment)?),
-            },
-        })
-    };
-    doors.iter().enumerate().map(open).collect()
 }
 
 /// A listener of either kind, and what every connection that it accepts is given.
@@ -120,6 +105,21 @@ enum Kind {
         listener: UnixListener,
         door: usize,
     },
+}
+
+impl Kind {
+    fn tcp(listener: std::net::TcpListener) -> io::Result<Self> {
+        let address = listener.local_addr()?;
+        Ok(Self::Tcp {
+            listener: TcpListener::from_std(listener)?,
+            entrance: if address.ip().is_loopback() {
+                let port = address.port();
+                Entrance::Loopback { port }
+            } else {
+                Entrance::Network
+            },
+        })
+    }
 }
 
 impl Listener {
@@ -178,14 +178,14 @@ impl fmt::Display for Socket {
 }
 
 impl Reception {
-    /// Prepares to receive callers, until `stop` is cancelled.
+    /// Prepares to receive callers until `close` is cancelled, and to serve them until `stop` is.
     #[must_use]
     pub fn new(
         rpc: Arc<Rpc>,
         web: Web,
         limits: &Limits,
         tracker: TaskTracker,
-        stop: CancellationToken,
+        (close, stop): (CancellationToken, CancellationToken),
     ) -> Self {
         Self {
             router: http::router(Arc::clone(&rpc), web, stop.clone()),
@@ -194,53 +194,37 @@ impl Reception {
             calls_per_connection: limits.calls_per_connection,
             places: Arc::new(Semaphore::new(limits.connections)),
             tracker,
+            close,
             stop,
         }
     }
 
-    /// Serves a door until the daemon stops.
+    /// Serves a door until it is closed; connections that were made go on.
     ///
     /// # Errors
     ///
     /// When the door cannot be used by the runtime.
     pub async fn serve(self, door: Door) -> io::Result<()> {
         let figures = self.rpc.metrics().door(door.label());
-        let rights = door.rights;
-        match door.socket {
-            Socket::Tcp(listener) => {
-                let address = listener.local_addr()?;
-                let kind = Kind::Tcp {
-                    listener: TcpListener::from_std(listener)?,
-                    entrance: if address.ip().is_loopback() {
-                        let port = address.port();
-                        Entrance::Loopback { port }
-                    } else {
-                        Entrance::Network
-                    },
-                };
-                let listener = Listener {
-                    kind,
-                    rights,
-                    figures,
-                };
-                self.receive(&listener).await;
-                self.receive_queued(&listener).await;
-            }
+        let (kind, file) = match door.socket {
+            Socket::Tcp(listener) => (Kind::tcp(listener)?, None),
             Socket::Unix(socket) => {
-                let kind = Kind::Unix {
-                    listener: UnixListener::from_std(socket.listener()?)?,
-                    door: door.number,
-                };
-                let listener = Listener {
-                    kind,
-                    rights,
-                    figures,
-                };
-                self.receive(&listener).await;
-                // From here on nobody finds the way to it.
-                drop(socket);
-                self.receive_queued(&listener).await;
+                let listener = UnixListener::from_std(socket.listener()?)?;
+                let door = door.number;
+                (Kind::Unix { listener, door }, Some(socket))
             }
+        };
+        let listener = Listener {
+            kind,
+            rights: door.rights,
+            figures,
+        };
+        self.receive(&listener).await;
+        // From here on nobody finds the way to it.
+        drop(file);
+        // Who waits at a door of systemd's waits for the next process.
+        if !door.inherited {
+            self.receive_queued(&listener).await;
         }
         Ok(())
     }
@@ -248,18 +232,22 @@ impl Reception {
     /// Accepts until the daemon stops.
     async fn receive(&self, listener: &Listener) {
         loop {
-            let next = async {
-                let accepted = listener.accept().await;
-                // One connection of each door may wait here for a place.
-                let place = Arc::clone(&self.places).acquire_owned().await;
-                (place, accepted)
-            };
-            let (place, accepted) = tokio::select! {
-                next = next => next,
-                () = self.stop.cancelled() => return,
+            let accepted = tokio::select! {
+                biased;
+                () = self.close.cancelled() => return,
+                accepted = listener.accept() => accepted,
             };
             match accepted {
-                Ok((line, visitor)) => self.begin(line, visitor, place),
+                Ok((line, visitor)) => {
+                    // One connection of each door may wait here for a place. If the daemon stops
+                    // meanwhile it is served without: nobody else has it.
+                    let place = tokio::select! {
+                        biased;
+                        place = Arc::clone(&self.places).acquire_owned() => Some(place),
+                        () = self.close.cancelled() => None,
+                    };
+                    self.begin(line, visitor, place);
+                }
                 Err(err) => {
                     tracing::warn!(%err, "cannot accept a connection, pausing");
                     tokio::time::sleep(ACCEPT_PAUSE).await;

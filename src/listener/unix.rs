@@ -4,6 +4,7 @@
 use std::{
     fs::{self, File},
     io,
+    os::linux::net::SocketAddrExt as _,
     os::unix::{
         fs::{DirBuilderExt, FileTypeExt, MetadataExt},
         net::{UnixListener, UnixStream},
@@ -15,19 +16,20 @@ use anyhow::Context;
 use rustix::fs::{Gid, Mode, OFlags};
 
 use super::BACKLOG;
-use crate::config::{DoorSettings, Environment, Place, socket_candidates};
+use crate::config::{AUTO, DoorSettings, Environment, Place, socket_candidates};
 
 /// Somebody else serves the socket.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("the socket is in use by a live daemon")]
 pub struct InUse;
 
-/// A Unix socket that is open; its file is removed when this is dropped.
+/// A Unix socket that is open; when this is dropped, the file that was made for it is removed.
 #[derive(Debug)]
 pub struct OpenSocket {
     listener: UnixListener,
     path: PathBuf,
-    inode: u64,
+    /// What tells the file apart from one that somebody else put there since, if it is ours at all.
+    inode: Option<u64>,
 }
 
 /// Opens the socket of a door, or the first of the usual ones that can be.
@@ -37,8 +39,8 @@ pub(super) fn open(door: &DoorSettings, environment: &Environment) -> anyhow::Re
         group: door.gid()?.map(Gid::from_raw),
     };
     match &door.address {
-        Place::Unix(path) if path != "auto" => return open_at(Path::new(path), access),
-        Place::Tcp(_) | Place::Unix(_) => {}
+        Place::Unix(path) if path != AUTO => return open_at(Path::new(path), access),
+        Place::Systemd(_) | Place::Tcp(_) | Place::Unix(_) => {}
     }
     let mut tried = Vec::new();
     for path in socket_candidates(environment) {
@@ -73,7 +75,7 @@ fn open_at(path: &Path, access: Access) -> anyhow::Result<OpenSocket> {
         };
         rustix::net::listen(&listener, BACKLOG)?;
         listener.set_nonblocking(true)?;
-        let inode = fs::symlink_metadata(path)?.ino();
+        let inode = Some(fs::symlink_metadata(path)?.ino());
         let path = path.to_owned();
         Ok(OpenSocket {
             listener,
@@ -151,6 +153,22 @@ fn bind_for_group(path: &Path, mode: Mode, group: Gid) -> anyhow::Result<UnixLis
 }
 
 impl OpenSocket {
+    /// A socket that somebody else opened; its file is left alone.
+    pub(super) fn inherited(listener: UnixListener) -> io::Result<Self> {
+        let address = listener.local_addr()?;
+        let path = match (address.as_pathname(), address.as_abstract_name()) {
+            (Some(path), _) => path.to_owned(),
+            // As systemd writes it.
+            (None, Some(name)) => format!("@{}", name.escape_ascii()).into(),
+            (None, None) => PathBuf::new(),
+        };
+        Ok(Self {
+            listener,
+            path,
+            inode: None,
+        })
+    }
+
     /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -166,7 +184,8 @@ impl OpenSocket {
 impl Drop for OpenSocket {
     /// Removes the file, unless another daemon has put its own there.
     fn drop(&mut self) {
-        let ours = fs::symlink_metadata(&self.path).is_ok_and(|found| found.ino() == self.inode);
+        let found = fs::symlink_metadata(&self.path).map(|found| found.ino());
+        let ours = self.inode.is_some() && found.ok() == self.inode;
         if ours && let Err(err) = fs::remove_file(&self.path) {
             tracing::warn!(%err, path = %self.path.display(), "the socket could not be removed");
         }

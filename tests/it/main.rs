@@ -42,6 +42,7 @@ mod secrets;
 mod send_message;
 mod start_stop;
 mod support;
+mod systemd;
 mod tidy;
 mod tls;
 mod websocket;

@@ -10,10 +10,12 @@ use std::{
     thread,
 };
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::{
     daemon::{Daemon, Folder},
+    passed::Sockets,
     sandbox::SandboxProcess,
 };
 
@@ -61,18 +63,17 @@ fn call(socket: &Path, body: &Value, http: bool) -> std::io::Result<Outcome> {
     Ok(Outcome::Refused)
 }
 
-#[test]
-fn no_call_is_lost_or_posted_twice_when_the_daemon_is_started_again_and_again() {
-    let sandbox = SandboxProcess::start(&[]);
-    let base_url = format!("http://{}", sandbox.line.http);
-    let folder = Folder::new();
-    let socket = folder.join("s.sock");
-    let next = AtomicU32::new(0);
-    let mut daemon = Daemon::at(&socket, &base_url, &[]);
-    let refused = AtomicU32::new(0);
+/// Makes all the calls, whatever becomes of the daemon meanwhile, which `restart` ends and starts
+/// again. Gives how often a call was refused and made again.
+fn call_through_restarts(
+    sandbox: &SandboxProcess,
+    socket: &Path,
+    mut restart: impl FnMut(),
+) -> u32 {
+    let (next, refused) = (AtomicU32::new(0), AtomicU32::new(0));
     thread::scope(|scope| {
         for lane in 0..CALLERS {
-            let (next, refused, socket, sandbox) = (&next, &refused, &socket, &sandbox);
+            let (next, refused) = (&next, &refused);
             scope.spawn(move || {
                 loop {
                     let number = next.fetch_add(1, Ordering::SeqCst);
@@ -94,17 +95,11 @@ fn no_call_is_lost_or_posted_twice_when_the_daemon_is_started_again_and_again() 
                 }
             });
         }
-        for restart in 1..=RESTARTS {
-            while next.load(Ordering::SeqCst) < CALLS * restart / (RESTARTS + 1) {
+        for count in 1..=RESTARTS {
+            while next.load(Ordering::SeqCst) < CALLS * count / (RESTARTS + 1) {
                 thread::yield_now();
             }
-            daemon.signal(rustix::process::Signal::TERM);
-            while socket.exists() {
-                thread::yield_now();
-            }
-            let new = Daemon::at(&socket, &base_url, &[]);
-            let old = std::mem::replace(&mut daemon, new);
-            assert_eq!(old.wait().0.code(), Some(0));
+            restart();
         }
     });
     let texts = sandbox.texts("general");
@@ -114,8 +109,45 @@ fn no_call_is_lost_or_posted_twice_when_the_daemon_is_started_again_and_again() 
         .collect();
     assert_eq!(texts.len(), found.len(), "a message was posted twice");
     assert!(found.into_iter().eq(0..CALLS), "a message was lost");
-    assert!(
-        refused.into_inner() > 0,
-        "nothing was tried while there was no daemon"
-    );
+    refused.into_inner()
+}
+
+#[test]
+fn no_call_is_lost_or_posted_twice_when_the_daemon_is_started_again_and_again() {
+    let sandbox = SandboxProcess::start(&[]);
+    let base_url = format!("http://{}", sandbox.line.http);
+    let folder = Folder::new();
+    let socket = folder.join("s.sock");
+    let mut daemon = Daemon::at(&socket, &base_url, &[]);
+    let refused = call_through_restarts(&sandbox, &socket, || {
+        daemon.signal(Signal::TERM);
+        while socket.exists() {
+            thread::yield_now();
+        }
+        let new = Daemon::at(&socket, &base_url, &[]);
+        let old = std::mem::replace(&mut daemon, new);
+        assert_eq!(old.wait().0.code(), Some(0));
+    });
+    assert!(refused > 0, "nothing was tried while there was no daemon");
+}
+
+#[test]
+fn who_calls_at_a_socket_that_outlives_the_daemon_is_not_even_refused() {
+    let sandbox = SandboxProcess::start(&[]);
+    let sockets = Sockets::open();
+    let start = || {
+        let mut command = sockets.pass("local:port", &["serve"]);
+        let base_url = format!("http://{}", sandbox.line.http);
+        Daemon::of(command.env("DISCORDD_DISCORD__BASE_URL", base_url))
+    };
+    let mut daemon = Some(start());
+    let refused = call_through_restarts(&sandbox, &sockets.path(), || {
+        if let Some(daemon) = daemon.take() {
+            daemon.stop();
+        }
+        daemon = Some(start());
+    });
+    // Only a caller whom the machine lets wait between its connection and its call, for longer than
+    // the daemon does, may meet one that goes.
+    assert!(refused < RESTARTS, "{refused} were refused");
 }

@@ -90,10 +90,16 @@ impl Daemon {
 
     /// Starts one with these arguments; which socket is its own is for the test to know.
     pub(crate) fn with(args: &[&str], base_url: &str, variables: &[(&str, &str)]) -> Self {
-        let mut child = discordd(args, variables)
-            .env("DISCORDD_DISCORD__BASE_URL", base_url)
+        let mut command = discordd(args, variables);
+        command.env("DISCORDD_DISCORD__BASE_URL", base_url);
+        command.stdout(Stdio::null());
+        Self::of(&mut command)
+    }
+
+    /// Waits until what this command starts is ready.
+    pub(crate) fn of(command: &mut Command) -> Self {
+        let mut child = command
             .env("DISCORDD_LOG__FORMAT", "json")
-            .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
@@ -131,7 +137,8 @@ impl Daemon {
             log,
             reader: Some(reader),
             socket: PathBuf::new(),
-            tcp: tcp.unwrap(),
+            // A daemon without a port is not asked there.
+            tcp: tcp.unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0))),
             folder: None,
         }
     }

@@ -6,6 +6,7 @@ pub(crate) mod http;
 pub(crate) mod lines;
 pub(crate) mod many;
 pub(crate) mod mcp;
+pub(crate) mod passed;
 pub(crate) mod sandbox;
 pub(crate) mod upstream;
 pub(crate) mod websocket;
