@@ -23,7 +23,7 @@ use crate::{
     config::{Environment, Limits, Loaded, Settings, Unusable},
     discord::{Exit, Token},
     log,
-    metrics::Metrics,
+    metrics::{Framing, Metrics},
     operation::Hall,
     surface::{
         Caller, Rpc, Visitor,
@@ -114,7 +114,7 @@ async fn serve(
     let (ended, calls) = (CancellationToken::new(), TaskTracker::new());
     let stops = Stops::listen().context("listen for signals")?;
     let (stop, cut) = (CancellationToken::new(), CancellationToken::new());
-    let caller = Caller::new(Visitor::own(), limits.calls, bot.token());
+    let caller = Caller::new(Visitor::own(), Framing::Mcp, limits.calls, bot.token());
     let carrier: Arc<dyn Carry> = match daemon {
         Some(daemon) => Arc::new(PassOn {
             daemon: [daemon].into(),

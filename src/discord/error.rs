@@ -16,6 +16,12 @@ pub enum Delivered {
     Yes,
 }
 
+impl fmt::Display for Delivered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
+}
+
 /// Why a request to Discord failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use secrecy::{ExposeSecret, SecretString};
 
 /// Longest token accepted, in bytes. Discord's own are about 72 long.
@@ -73,6 +74,22 @@ impl Token {
         }
     }
 
+    /// The id of the bot's user, which is the first of a token's three parts and no secret: the bot
+    /// shows it to everybody. None of a text that is no token of Discord's.
+    /// See <https://discord.com/developers/docs/reference#authentication>.
+    #[must_use]
+    pub fn user_id(&self) -> Option<u64> {
+        let mut parts = self.expose().split('.');
+        let [first, _, _] = [parts.next()?, parts.next()?, parts.next()?];
+        // As many digits as the largest snowflake has, and nothing else.
+        let mut digits = [0; 20];
+        let length = URL_SAFE_NO_PAD.decode_slice(first, &mut digits).ok()?;
+        let digits = digits.get(..length)?;
+        let is_id = digits.iter().all(u8::is_ascii_digit);
+        let id = str::from_utf8(digits).ok().filter(|_| is_id)?;
+        id.parse().ok()
+    }
+
     /// The token itself, for the one header that carries it.
     pub(super) fn expose(&self) -> &str {
         self.0.expose_secret()
@@ -125,6 +142,25 @@ mod tests {
         ] {
             let refused = Token::from_header(value.as_bytes()).unwrap_err();
             assert_eq!(refused, expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_bots_user_id_is_read_from_the_first_part() {
+        let id = |text: &str| Token::parse(text).unwrap().user_id();
+        let first = "MTE4NDAyOTMwMTI4NDkyMTM0NA";
+        assert_eq!(id(&format!("{first}.x.y")), Some(1_184_029_301_284_921_344));
+        for no_token in [
+            first.to_owned(),
+            format!("{first}.x"),
+            format!("x{first}.x.y"),
+            // A text that is no number, and numbers that are too large.
+            "aGVsbG8gd29ybGQ.x.y".to_owned(),
+            "OTk5OTk5OTk5OTk5OTk5OTk5OTk.x.y".to_owned(),
+            "MTE4NDAyOTMwMTI4NDkyMTM0NDExODQwMjkzMDEyODQ5MjEzNDQ.x.y".to_owned(),
+            "..".to_owned(),
+        ] {
+            assert_eq!(id(&no_token), None, "{no_token}");
         }
     }
 

@@ -296,7 +296,12 @@ impl Reception {
             }
             Ok(Ok(Framing::Lines)) => {
                 visitor.speaks(metrics::Framing::Lines);
-                let caller = Caller::new(visitor, self.calls_per_connection, None);
+                let caller = Caller::new(
+                    visitor,
+                    metrics::Framing::Lines,
+                    self.calls_per_connection,
+                    None,
+                );
                 Box::pin(stream::serve(stream, JsonTexts::new, rpc, caller, stop)).await;
             }
             Ok(Ok(Framing::Nonsense)) => {

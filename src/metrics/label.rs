@@ -85,6 +85,56 @@ impl Label for Refusal {
     }
 }
 
+/// What came of a call: `data.kind` of its error, or that it was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Discord's answer cannot be read.
+    BadAnswer,
+    /// The caller may not ask for it at its door.
+    Denied,
+    /// Somebody may not do what was asked for.
+    Forbidden,
+    /// A bug.
+    Internal,
+    /// A param is missing, unknown or not what it should be.
+    InvalidParams,
+    /// Discord does not know the token.
+    InvalidToken,
+    /// There is no such method.
+    MethodNotFound,
+    /// The nonce was used for another message.
+    NonceReused,
+    /// There is no such channel, guild or message.
+    NotFound,
+    /// It was done.
+    Ok,
+    /// Discord, or the guard, limits.
+    RateLimited,
+    /// Discord refused the body.
+    Rejected,
+    /// The call's time was over.
+    TimedOut,
+    /// It is larger than Discord takes.
+    TooLarge,
+    /// There is no way to Discord, or the daemon takes no call, or nobody waits for it.
+    Unavailable,
+}
+
+impl Label for Outcome {
+    const KEY: &'static str = "outcome";
+
+    fn index(self) -> usize {
+        self as usize
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
+}
+
 /// How a connection, or a call on it, is spelled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]
@@ -114,6 +164,12 @@ impl Label for Framing {
 
     fn index(self) -> usize {
         self as usize
+    }
+}
+
+impl fmt::Display for Framing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
     }
 }
 

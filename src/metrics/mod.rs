@@ -3,6 +3,7 @@
 //! No token, id or peer is ever a label, and no label has more values than the program and its
 //! settings know.
 
+mod calls;
 mod connections;
 mod label;
 mod process;
@@ -20,18 +21,20 @@ use std::{
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, text::encode},
-    registry::Registry,
+    registry::{Registry, Unit},
 };
 use tokio::runtime::Handle;
 
+pub use self::{
+    calls::Method,
+    connections::{Connection, Door},
+    label::{Framing, Outcome, Refusal},
+};
 use self::{
+    calls::Methods,
     connections::Doors,
     label::{Counts, Label},
     text::Page,
-};
-pub use self::{
-    connections::{Connection, Door},
-    label::{Framing, Refusal},
 };
 
 /// What [`Metrics::text`] is, for whoever asks over HTTP.
@@ -44,6 +47,7 @@ pub struct Metrics {
     in_flight: AtomicUsize,
     draining: AtomicBool,
     refusals: Counts<Refusal>,
+    methods: Methods,
     doors: Doors,
 }
 
@@ -58,6 +62,7 @@ impl Default for Metrics {
             in_flight: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
             refusals: Counts::default(),
+            methods: Methods::default(),
             doors: Doors::default(),
         }
     }
@@ -99,6 +104,11 @@ impl Metrics {
         self.refusals.add(why, 1);
     }
 
+    /// The method that is called `name` in figures: never what a caller made up.
+    pub fn method(&self, name: &'static str) -> Arc<Method> {
+        self.methods.named(name)
+    }
+
     /// The door that is called `name` in figures: what the settings call it, or its kind.
     pub fn door(&self, name: &str) -> Arc<Door> {
         self.doors.named(name)
@@ -122,6 +132,7 @@ impl Metrics {
             "Calls to Discord under way",
         )?
         .put(&[], &self.in_flight())?;
+        self.write_calls(page)?;
         self.write_connections(page)?;
         let help = "What the daemon turned away itself, by reason";
         let mut refusals = page.counter("discordd_refusals", None, help)?;
@@ -132,6 +143,25 @@ impl Metrics {
         let help = "Tasks of the runtime that are alive";
         page.gauge("discordd_runtime_tasks", None, help)?
             .put(&[], &tasks)
+    }
+
+    fn write_calls(&self, page: &mut Page<'_>) -> fmt::Result {
+        let methods = self.methods.all();
+        let help = "Calls that are over, by method and by what came of them";
+        let mut calls = page.counter("discordd_calls", None, help)?;
+        for method in &methods {
+            for (outcome, count) in method.outcomes().all() {
+                let labels = [("method", method.name()), (Outcome::KEY, &outcome.name())];
+                calls.put(&labels, count)?;
+            }
+        }
+        let help = "How long calls took, from when they were read to their answers";
+        let unit = Some(&Unit::Seconds);
+        let mut times = page.histogram("discordd_call_duration", unit, help)?;
+        for method in &methods {
+            times.put(&[("method", method.name())], method.times())?;
+        }
+        Ok(())
     }
 
     fn write_connections(&self, page: &mut Page<'_>) -> fmt::Result {

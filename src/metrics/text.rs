@@ -9,6 +9,8 @@ use prometheus_client::{
     registry::Unit,
 };
 
+use super::calls::Times;
+
 /// Where figures are written.
 pub(super) struct Page<'a>(pub(super) DescriptorEncoder<'a>);
 
@@ -17,6 +19,9 @@ pub(super) struct Counter<'a>(MetricEncoder<'a>);
 
 /// A figure that goes up and down.
 pub(super) struct Gauge<'a>(MetricEncoder<'a>);
+
+/// Times, by how long they are.
+pub(super) struct Histogram<'a>(MetricEncoder<'a>);
 
 /// Labels of a sample, each with its value.
 pub(super) type Labels<'a> = &'a [(&'static str, &'a str)];
@@ -44,6 +49,27 @@ impl Page<'_> {
         let kind = MetricType::Gauge;
         let encoder = self.0.encode_descriptor(name, help, unit, kind)?;
         Ok(Gauge(encoder))
+    }
+
+    /// Begins a figure of times; `unit` is written behind `name`.
+    pub(super) fn histogram<'s>(
+        &'s mut self,
+        name: &'s str,
+        unit: Option<&'s Unit>,
+        help: &str,
+    ) -> Result<Histogram<'s>, fmt::Error> {
+        let kind = MetricType::Histogram;
+        let encoder = self.0.encode_descriptor(name, help, unit, kind)?;
+        Ok(Histogram(encoder))
+    }
+}
+
+impl Histogram<'_> {
+    pub(super) fn put(&mut self, labels: Labels<'_>, times: &Times) -> fmt::Result {
+        let buckets = times.buckets();
+        let count = buckets.iter().map(|(_, count)| count).sum();
+        let mut sample = self.0.encode_family(&labels)?;
+        sample.encode_histogram::<NoLabelSet>(times.seconds(), count, &buckets, None)
     }
 }
 

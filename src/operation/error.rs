@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::rights::Denied;
 use crate::{
     discord::{self, Delivered, FieldError, Guarded, InvalidToken, Scope, Unreadable},
-    metrics::Refusal,
+    metrics::{Outcome, Refusal},
 };
 
 /// Why a call failed: one variant for each thing that a caller can do differently.
@@ -90,7 +90,7 @@ pub enum Error {
 /// What every surface tells of an error beside its code and its sentence.
 #[derive(Default, Serialize)]
 pub struct Details {
-    kind: &'static str,
+    kind: Option<Outcome>,
     retryable: bool,
     delivered: Option<Delivered>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -121,8 +121,6 @@ pub struct Details {
     hint: Option<&'static str>,
 }
 
-/// The kind of what is wrong in the params.
-const INVALID_PARAMS: &str = "invalid_params";
 /// How soon a call that found the daemon full or stopping may be tried again, in milliseconds.
 const BUSY_RETRY_MS: u64 = 1000;
 
@@ -153,8 +151,8 @@ impl Error {
     #[must_use]
     pub fn details(&self) -> Details {
         let mut details = Details {
-            kind: self.kind(),
-            delivered: Some(Delivered::No),
+            kind: Some(self.outcome()),
+            delivered: Some(self.delivered()),
             ..Details::default()
         };
         match self {
@@ -172,8 +170,7 @@ impl Error {
                 details.hint = Some(denied.hint());
             }
             Self::Discord { error, nonce } => details.tell_discord(error, nonce.as_ref()),
-            Self::Internal { delivered } => {
-                details.delivered = Some(*delivered);
+            Self::Internal { .. } => {
                 details.hint = Some("please report it with the daemon's log of this moment");
             }
             Self::InvalidToken(_) | Self::NoToken => {
@@ -200,20 +197,70 @@ impl Error {
         details
     }
 
-    fn kind(&self) -> &'static str {
+    /// What kind of failure it is.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
         match self {
             Self::Abandoned | Self::Busy { .. } | Self::Full { .. } | Self::Stopping => {
-                "unavailable"
+                Outcome::Unavailable
             }
-            Self::Denied(_) => "denied",
-            Self::Discord { error, .. } => kind_of(error),
-            Self::Internal { .. } => "internal",
+            Self::Denied(_) => Outcome::Denied,
+            Self::Discord { error, .. } => outcome_of(error),
+            Self::Internal { .. } => Outcome::Internal,
             Self::InvalidToken(_)
             | Self::NoToken
             | Self::Param { .. }
-            | Self::UnknownParam { .. } => INVALID_PARAMS,
-            Self::NoChannel { .. } => "not_found",
-            Self::NonceReused { .. } => "nonce_reused",
+            | Self::UnknownParam { .. } => Outcome::InvalidParams,
+            Self::NoChannel { .. } => Outcome::NotFound,
+            Self::NonceReused { .. } => Outcome::NonceReused,
+        }
+    }
+
+    /// Whether what was asked for happened at Discord.
+    #[must_use]
+    pub fn delivered(&self) -> Delivered {
+        match self {
+            Self::Discord { error, .. } => error.delivered(),
+            Self::Internal { delivered } => *delivered,
+            Self::Abandoned
+            | Self::Busy { .. }
+            | Self::Denied(_)
+            | Self::Full { .. }
+            | Self::InvalidToken(_)
+            | Self::NoChannel { .. }
+            | Self::NoToken
+            | Self::NonceReused { .. }
+            | Self::Param { .. }
+            | Self::Stopping
+            | Self::UnknownParam { .. } => Delivered::No,
+        }
+    }
+
+    /// Whether it is for whoever runs the daemon to look into: it is full or has a bug, or the far
+    /// side is out of order.
+    #[must_use]
+    pub fn is_ours(&self) -> bool {
+        let far_side = |error: &discord::Error| {
+            matches!(
+                error,
+                discord::Error::BadAnswer { .. }
+                    | discord::Error::Build
+                    | discord::Error::Unavailable { .. }
+            )
+        };
+        match self {
+            Self::Busy { .. } | Self::Internal { .. } => true,
+            Self::Discord { error, .. } => far_side(error),
+            Self::Abandoned
+            | Self::Denied(_)
+            | Self::Full { .. }
+            | Self::InvalidToken(_)
+            | Self::NoChannel { .. }
+            | Self::NoToken
+            | Self::NonceReused { .. }
+            | Self::Param { .. }
+            | Self::Stopping
+            | Self::UnknownParam { .. } => false,
         }
     }
 
@@ -240,7 +287,7 @@ impl Error {
     /// Whether it is the params that are wrong.
     #[must_use]
     pub fn is_mistake(&self) -> bool {
-        self.kind() == INVALID_PARAMS
+        self.outcome() == Outcome::InvalidParams
     }
 
     /// The HTTP status that says the same; none for a mistake in the call, or a bug.
@@ -261,24 +308,24 @@ impl Error {
     }
 }
 
-fn kind_of(error: &discord::Error) -> &'static str {
+fn outcome_of(error: &discord::Error) -> Outcome {
     match error {
-        discord::Error::BadAnswer { .. } => "bad_answer",
-        discord::Error::Build => "internal",
+        discord::Error::BadAnswer { .. } => Outcome::BadAnswer,
+        discord::Error::Build => Outcome::Internal,
         discord::Error::Guarded {
             why: Guarded::Token,
             ..
-        } => "invalid_token",
-        discord::Error::Guarded { .. } | discord::Error::RateLimited { .. } => "rate_limited",
+        } => Outcome::InvalidToken,
+        discord::Error::Guarded { .. } | discord::Error::RateLimited { .. } => Outcome::RateLimited,
         discord::Error::Refused { said, .. } => match said.status {
-            401 => "invalid_token",
-            403 => "forbidden",
-            404 => "not_found",
-            413 => "too_large",
-            _ => "rejected",
+            401 => Outcome::InvalidToken,
+            403 => Outcome::Forbidden,
+            404 => Outcome::NotFound,
+            413 => Outcome::TooLarge,
+            _ => Outcome::Rejected,
         },
-        discord::Error::TimedOut { .. } => "timed_out",
-        discord::Error::Unavailable { .. } => "unavailable",
+        discord::Error::TimedOut { .. } => Outcome::TimedOut,
+        discord::Error::Unavailable { .. } => Outcome::Unavailable,
     }
 }
 
@@ -302,7 +349,6 @@ fn status_of(error: &discord::Error) -> Option<u16> {
 
 impl Details {
     fn tell_discord(&mut self, error: &discord::Error, nonce: Option<&String>) {
-        self.delivered = Some(error.delivered());
         match error.delivered() {
             Delivered::No => {}
             Delivered::Unknown => {

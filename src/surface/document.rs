@@ -17,7 +17,7 @@ use jsonrpsee::{
 use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::value::RawValue;
 
-use super::{Caller, Rpc, rpc::error_object};
+use super::{Caller, Rpc, rpc::error_object, seen::Seen};
 use crate::{discord::Delivered, metrics::Refusal, operation::Error};
 
 /// How every answer begins; jsonrpsee was given a null id, and the caller's takes its place.
@@ -102,9 +102,10 @@ impl Rpc {
         } else {
             match Request::read(text) {
                 Ok(request) => {
-                    let error = Error::Full { max_bytes };
-                    self.shared.refused(&error);
-                    request.id.map(|id| under(id, error_object(&error)))
+                    let seen = Seen::begin(&self.shared, &request.method, Some(caller));
+                    let outcome = seen.end::<()>(Err(Error::Full { max_bytes }));
+                    let error = outcome.err().map(|error| error_object(&error))?;
+                    request.id.map(|id| under(id, error))
                 }
                 Err(unsound) => Some(self.refuse(unsound)),
             }
@@ -153,6 +154,7 @@ impl Rpc {
                 Ok(callback(Id::Null, params, usize::MAX, extensions))
             }
             Some(MethodCallback::Subscription(_) | MethodCallback::Unsubscription(_)) | None => {
+                Seen::begin(&self.shared, &request.method, Some(caller)).end_unknown();
                 Err(unknown_method(&request.method))
             }
         }

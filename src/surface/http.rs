@@ -30,18 +30,16 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use super::{
-    Caller, Rpc, SECRET, Visitor, Web,
+    Caller, Rpc, SECRET, Traceparent, Visitor, Web,
     body::{self, Unread},
     document::{invalid_request, parse_error},
     mcp::{Endpoint, Offer},
-    rest,
-    rpc::{allow, discovered},
-    websocket,
+    rest, websocket,
 };
 use crate::{
     discord::{InvalidToken, Token},
-    metrics::{CONTENT_TYPE, Metrics, Refusal},
-    operation::{DISCOVER, Effect, Entry, Error, Secret},
+    metrics::{CONTENT_TYPE, Framing, Metrics, Refusal},
+    operation::{Entry, Secret},
 };
 
 /// Most bytes of a request's head that are held, and of an answer that waits to be written.
@@ -65,17 +63,14 @@ struct Site {
 }
 
 impl Site {
-    fn caller(&self, visitor: Visitor, headers: &HeaderMap) -> Caller {
+    fn caller(&self, visitor: Visitor, framing: Framing, headers: &HeaderMap) -> Caller {
         let calls = self.rpc.shared.limits.calls_per_connection;
-        let mut caller = Caller::new(visitor, calls, token(headers));
         let secret = headers.get(SECRET);
-        caller.secret = secret.map(|secret| Secret::of(secret.as_bytes()));
-        caller
-    }
-
-    fn failed(&self, error: &Error) -> Response {
-        self.rpc.shared.refused(error);
-        rest::failed(error)
+        Caller {
+            secret: secret.map(|secret| Secret::of(secret.as_bytes())),
+            traceparent: Traceparent::of(headers),
+            ..Caller::new(visitor, framing, calls, token(headers))
+        }
     }
 }
 
@@ -192,7 +187,7 @@ async fn call(
         Ok(body) => body,
         Err(refused) => return refused,
     };
-    let caller = site.caller(visitor, &head.headers);
+    let caller = site.caller(visitor, Framing::Http, &head.headers);
     match site.rpc.answer(&body, &caller).await {
         Some(answer) => json(StatusCode::OK, answer),
         None => StatusCode::NO_CONTENT.into_response(),
@@ -214,7 +209,7 @@ async fn ask_rest(
     }
     match body::read(&site.rpc.shared, body).await {
         Ok(body) => {
-            let caller = site.caller(visitor, &head.headers);
+            let caller = site.caller(visitor, Framing::Rest, &head.headers);
             rest::answer(&site.rpc, entry, &body, &caller).await
         }
         Err(unread) => rest::refuse(unread.status(), &unread.to_string()),
@@ -232,7 +227,7 @@ async fn ask_mcp(
         Ok(body) => body,
         Err(refused) => return refused,
     };
-    let caller = site.caller(visitor, &head.headers);
+    let caller = site.caller(visitor, Framing::Mcp, &head.headers);
     head.extensions.insert(caller);
     site.mcp.answer(head, body).await
 }
@@ -245,7 +240,7 @@ async fn upgrade(
     if takes_event_stream(request.headers()) {
         return ask_mcp(State(site), Extension(visitor), request).await;
     }
-    let caller = site.caller(visitor, request.headers());
+    let caller = site.caller(visitor, Framing::Websocket, request.headers());
     websocket::upgrade(site.rpc, request, caller, site.stop)
 }
 
@@ -254,10 +249,10 @@ async fn health(
     Extension(visitor): Extension<Visitor>,
     headers: HeaderMap,
 ) -> Response {
-    let caller = site.caller(visitor, &headers);
+    let caller = site.caller(visitor, Framing::Http, &headers);
     match site.rpc.local(rest::entry("health"), &caller).await {
         Ok(health) => json(StatusCode::OK, String::from(Box::<str>::from(health))),
-        Err(error) => site.failed(&error),
+        Err(error) => rest::failed(&error),
     }
 }
 
@@ -279,10 +274,10 @@ async fn openrpc(
     Extension(visitor): Extension<Visitor>,
     headers: HeaderMap,
 ) -> Response {
-    let caller = site.caller(visitor, &headers);
-    match allow(Some(&caller), DISCOVER, Effect::Local) {
-        Ok(_) => json(StatusCode::OK, discovered().get().to_owned()),
-        Err(error) => site.failed(&error),
+    let caller = site.caller(visitor, Framing::Http, &headers);
+    match site.rpc.shared.discover(None, Some(&caller)) {
+        Ok(document) => json(StatusCode::OK, document.get().to_owned()),
+        Err(error) => rest::failed(&error),
     }
 }
 

@@ -10,7 +10,9 @@ pub mod mcp;
 pub mod openrpc;
 mod rest;
 mod rpc;
+mod seen;
 pub mod stream;
+mod traceparent;
 mod web;
 mod websocket;
 
@@ -22,7 +24,7 @@ use std::{
 use axum::http::HeaderName;
 use tokio::{sync::Semaphore, time::sleep};
 
-pub use self::{rpc::Rpc, web::Web};
+pub use self::{rpc::Rpc, traceparent::Traceparent, web::Web};
 use crate::{
     config::Live,
     discord::{InvalidToken, Peer, Token},
@@ -76,6 +78,10 @@ pub struct Visitor {
 pub struct Caller {
     /// Who is at the other end.
     pub visitor: Visitor,
+    /// How its calls are spelled.
+    pub framing: Framing,
+    /// The trace that the call belongs to, if the request says so.
+    pub traceparent: Option<Traceparent>,
     /// Calls that may be under way on the connection, those of batches counted one by one.
     pub places: Arc<Semaphore>,
     /// Answers in batches that are not answered whole yet, in bytes.
@@ -129,9 +135,16 @@ impl Visitor {
 impl Caller {
     /// Somebody on a connection that may have `calls` under way.
     #[must_use]
-    pub fn new(visitor: Visitor, calls: usize, token: Option<Result<Token, InvalidToken>>) -> Self {
+    pub fn new(
+        visitor: Visitor,
+        framing: Framing,
+        calls: usize,
+        token: Option<Result<Token, InvalidToken>>,
+    ) -> Self {
         Self {
             visitor,
+            framing,
+            traceparent: None,
             places: Arc::new(Semaphore::new(calls)),
             held_bytes: Arc::default(),
             token,

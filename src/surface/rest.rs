@@ -12,10 +12,7 @@ use axum::{
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::{
-    Caller, Rpc,
-    rpc::{unless_it_panics, unless_nobody_waits},
-};
+use super::{Caller, Rpc, rpc::Shared};
 use crate::{
     discord::Delivered,
     operation::{Details, Entry, Error, Params, TABLE},
@@ -61,7 +58,12 @@ pub(super) fn entry(name: &str) -> &'static Entry {
 }
 
 /// Does what a body asks for, on behalf of `caller`.
-pub(super) async fn answer(rpc: &Rpc, entry: &Entry, body: &[u8], caller: &Caller) -> Response {
+pub(super) async fn answer(
+    rpc: &Rpc,
+    entry: &'static Entry,
+    body: &[u8],
+    caller: &Caller,
+) -> Response {
     let body = body.trim_ascii();
     // Who brings the token in a header may have nothing more to say.
     let body = if body.is_empty() { b"{}" } else { body };
@@ -77,18 +79,11 @@ pub(super) async fn answer(rpc: &Rpc, entry: &Entry, body: &[u8], caller: &Calle
             return refuse(StatusCode::BAD_REQUEST, &why);
         }
     };
-    let outcome = async {
-        let params = Params::parse(body, &[])?;
-        let job = rpc.shared.begin(entry, params, Some(caller))?;
-        let finished = Arc::clone(&rpc.shared).finish(entry, job);
-        unless_nobody_waits(entry, finished, Some(caller)).await
-    };
-    match unless_it_panics(outcome, Delivered::No).await {
+    let begin = |shared: &Shared| shared.begin(entry, Params::parse(body, &[])?, Some(caller));
+    let outcome = Arc::clone(&rpc.shared).carry_out(entry, Some(caller), begin);
+    match outcome.await {
         Ok(reply) => json(StatusCode::OK, reply.get().to_owned()),
-        Err(error) => {
-            rpc.shared.refused(&error);
-            failed(&error)
-        }
+        Err(error) => failed(&error),
     }
 }
 

@@ -22,12 +22,16 @@ use serde::Deserialize;
 use serde_json::value::{RawValue, to_raw_value};
 use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 
-use super::{Caller, openrpc};
+use super::{
+    Caller, openrpc,
+    seen::{Seen, tell_bot},
+};
 use crate::{
     config::Limits,
     discord::{Delivered, Peer, Progress, Token},
-    metrics::Metrics,
+    metrics::{Method, Metrics},
     operation::{Call, DISCOVER, Effect, Entry, Error, Hall, Job, Params, Rights, TABLE},
 };
 
@@ -43,6 +47,9 @@ pub(super) struct Shared {
     pub(super) limits: Limits,
     places: Semaphore,
     pub(super) tracker: TaskTracker,
+    /// What is counted of each operation, in the order of the table, then of `rpc.discover`, and
+    /// then of whatever is called that there is not.
+    pub(super) figures: Vec<Arc<Method>>,
 }
 
 /// Who asks, of a call whose token is known.
@@ -52,6 +59,9 @@ pub(super) struct Asker {
     pub(super) rights: Arc<Rights>,
     pub(super) progress: Progress,
 }
+
+/// What every method that there is not is counted as.
+const UNKNOWN: &str = "unknown";
 
 /// What a method without params takes.
 #[derive(Deserialize)]
@@ -68,7 +78,12 @@ impl Rpc {
     /// When two operations have the same name.
     #[must_use]
     pub fn new(hall: Arc<Hall>, limits: Limits, tracker: TaskTracker) -> Self {
+        let names = TABLE
+            .iter()
+            .map(|entry| entry.name)
+            .chain([DISCOVER, UNKNOWN]);
         let shared = Arc::new(Shared {
+            figures: names.map(|name| hall.metrics.method(name)).collect(),
             hall,
             places: Semaphore::new(limits.calls),
             limits,
@@ -81,27 +96,19 @@ impl Rpc {
                 .register_async_method(entry.name, move |params, shared, extensions| {
                     let positions = Arc::clone(&positions);
                     async move {
-                        let outcome = async {
-                            let (params, caller) = (read(&params, &positions)?, extensions.get());
-                            let job = shared.begin(entry, params, caller)?;
-                            let finished = Arc::clone(&shared).finish(entry, job);
-                            unless_nobody_waits(entry, finished, caller).await
+                        let caller = extensions.get();
+                        let begin = |shared: &Shared| {
+                            shared.begin(entry, read(&params, &positions)?, caller)
                         };
-                        let outcome = unless_it_panics(outcome, Delivered::No).await;
-                        payload(outcome.inspect_err(|error| shared.refused(error)))
+                        payload(shared.carry_out(entry, caller, begin).await)
                     }
                 })
                 .expect("a test holds the names unique");
         }
+        let discovers = Arc::clone(&shared);
         methods
-            .register_method(DISCOVER, |params, shared, extensions| {
-                let allowed = allow(extensions.get(), DISCOVER, Effect::Local);
-                let read = allowed.and_then(|_| {
-                    let params = Params::parse(params.as_str().unwrap_or("{}"), &[])?;
-                    params.read::<NoParams>()
-                });
-                let read = read.inspect_err(|error| shared.refused(error));
-                payload(read.map(|_| discovered()))
+            .register_method(DISCOVER, move |params, _, extensions| {
+                payload(discovers.discover(params.as_str(), extensions.get()))
             })
             .expect("a test holds the names unique");
         Self { methods, shared }
@@ -123,8 +130,9 @@ impl Rpc {
         entry: &'static Entry,
         caller: &Caller,
     ) -> Result<Box<RawValue>, Error> {
-        let job = self.shared.begin(entry, Params::default(), Some(caller))?;
-        job.await
+        let shared = Arc::clone(&self.shared);
+        let begin = |shared: &Shared| shared.begin(entry, Params::default(), Some(caller));
+        shared.carry_out(entry, Some(caller), begin).await
     }
 }
 
@@ -185,6 +193,9 @@ impl Shared {
             rights,
             progress,
         } = asker;
+        if let Some(token) = &token {
+            tell_bot(token);
+        }
         let call = Call {
             hall: Arc::clone(&self.hall),
             token,
@@ -196,42 +207,64 @@ impl Shared {
         entry.read(params, call)
     }
 
-    /// Runs a call. One that changes something goes on when nobody waits for it any more.
-    pub(super) async fn finish(
+    /// Carries out a call of any surface: `begin` reads it. One that changes something goes on when
+    /// nobody waits for it any more.
+    pub(super) async fn carry_out(
         self: Arc<Self>,
-        entry: &Entry,
-        job: Job,
+        entry: &'static Entry,
+        caller: Option<&Caller>,
+        begin: impl FnOnce(&Self) -> Result<Job, Error>,
     ) -> Result<Box<RawValue>, Error> {
-        if !entry.takes_token() {
-            return job.await;
-        }
-        let shared = Arc::clone(&self);
-        let counted = async move {
-            let Ok(_place) = shared.places.try_acquire() else {
-                let calls = shared.limits.calls;
-                return Err(Error::Busy { calls });
-            };
-            let _in_flight = shared.hall.metrics.begin_call();
-            job.await
+        let seen = Seen::begin(&self, entry.name, caller);
+        let span = seen.span().clone();
+        let reading = async { span.in_scope(|| begin(&self)) };
+        let job = match unless_it_panics(reading, Delivered::No).await {
+            Ok(job) => job,
+            Err(error) => return seen.end(Err(error)),
         };
-        match entry.effect {
-            Effect::Local | Effect::Reads => counted.await,
-            Effect::Posts => {
-                let spawned = self
-                    .tracker
-                    .spawn(unless_it_panics(counted, Delivered::Unknown));
-                spawned.await.unwrap_or(Err(Error::Internal {
-                    delivered: Delivered::Unknown,
-                }))
-            }
+        if !entry.takes_token() {
+            let outcome = unless_it_panics(job, Delivered::No).instrument(span);
+            return seen.end(outcome.await);
         }
+        let counted = Arc::clone(&self).counted(job);
+        if entry.effect == Effect::Posts {
+            let counted = unless_it_panics(counted, Delivered::Unknown).instrument(span);
+            let spawned = self.tracker.spawn(async { seen.end(counted.await) });
+            let delivered = Delivered::Unknown;
+            return spawned.await.unwrap_or(Err(Error::Internal { delivered }));
+        }
+        let counted = unless_it_panics(counted, Delivered::No).instrument(span);
+        seen.end(unless_nobody_waits(counted, caller).await)
     }
 
-    /// Counts a call that the daemon turned away.
-    pub(super) fn refused(&self, error: &Error) {
-        if let Some(why) = error.refusal() {
-            self.hall.metrics.refuse(why);
-        }
+    /// Runs a call to Discord, if there is a place for one more.
+    async fn counted(self: Arc<Self>, job: Job) -> Result<Box<RawValue>, Error> {
+        let Ok(_place) = self.places.try_acquire() else {
+            let calls = self.limits.calls;
+            return Err(Error::Busy { calls });
+        };
+        let _in_flight = self.hall.metrics.begin_call();
+        job.await
+    }
+
+    /// Answers what the methods are.
+    pub(super) fn discover(
+        self: &Arc<Self>,
+        params: Option<&str>,
+        caller: Option<&Caller>,
+    ) -> Result<Box<RawValue>, Error> {
+        let seen = Seen::begin(self, DISCOVER, caller);
+        let read = allow(caller, DISCOVER, Effect::Local).and_then(|_| {
+            let params = Params::parse(params.unwrap_or("{}"), &[])?;
+            params.read::<NoParams>()
+        });
+        seen.end(read.map(|_| discovered()))
+    }
+
+    /// Which of the methods that are counted is called so; the last is for names that none has.
+    pub(super) fn number_of(&self, name: &str) -> usize {
+        let known = self.figures.iter().position(|it| it.name() == name);
+        known.unwrap_or(self.figures.len() - 1)
     }
 
     fn timeout(&self, asked_ms: Option<u64>) -> Result<Duration, Error> {
@@ -294,27 +327,26 @@ fn positions(entry: &Entry) -> Vec<&'static str> {
         .collect()
 }
 
-/// Gives up a call that only reads when its caller is gone; what changes something goes on.
-pub(super) async fn unless_nobody_waits(
-    entry: &Entry,
-    call: impl Future<Output = Result<Box<RawValue>, Error>>,
+/// Gives up a call that only reads when its caller is gone.
+async fn unless_nobody_waits<T>(
+    call: impl Future<Output = Result<T, Error>>,
     caller: Option<&Caller>,
-) -> Result<Box<RawValue>, Error> {
-    match caller {
-        Some(caller) if entry.effect == Effect::Reads => tokio::select! {
-            biased;
-            outcome = call => outcome,
-            () = caller.visitor.gone.wait() => Err(Error::Abandoned),
-        },
-        Some(_) | None => call.await,
+) -> Result<T, Error> {
+    let Some(caller) = caller else {
+        return call.await;
+    };
+    tokio::select! {
+        biased;
+        outcome = call => outcome,
+        () = caller.visitor.gone.wait() => Err(Error::Abandoned),
     }
 }
 
 /// A panic costs one call.
-pub(super) async fn unless_it_panics(
-    job: impl Future<Output = Result<Box<RawValue>, Error>>,
+async fn unless_it_panics<T>(
+    job: impl Future<Output = Result<T, Error>>,
     delivered: Delivered,
-) -> Result<Box<RawValue>, Error> {
+) -> Result<T, Error> {
     let outcome = AssertUnwindSafe(job).catch_unwind().await;
     outcome.unwrap_or(Err(Error::Internal { delivered }))
 }
@@ -332,7 +364,7 @@ pub(super) fn error_object(error: &Error) -> ErrorObject<'static> {
 }
 
 /// Gives the code of an error: an HTTP status where one says the same, else the protocol's own.
-fn code(error: &Error) -> i32 {
+pub(super) fn code(error: &Error) -> i32 {
     match error.status() {
         Some(status) => i32::from(status),
         None if error.is_mistake() => INVALID_PARAMS_CODE,
@@ -346,7 +378,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_costs_one_call() {
-        let panics = async { panic!("made up") };
+        let panics = async { panic!("made up") as Result<(), Error> };
         let outcome = unless_it_panics(panics, Delivered::Unknown).await;
         let object = error_object(&outcome.unwrap_err());
         assert_eq!(object.code(), INTERNAL_ERROR_CODE);

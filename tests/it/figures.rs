@@ -1,10 +1,17 @@
 //! `/metrics`: every figure has its name, its type and its labels, and counts what it says.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
-use serde_json::json;
+use discordd::operation::TABLE;
+use serde_json::{Value, json};
 
-use crate::support::{daemon::Daemon, http::Client, lines::Lines, websocket::Socket};
+use crate::support::{
+    daemon::Daemon, http::Client, lines::Lines, many::params, mcp, sandbox::SandboxProcess,
+    websocket::Socket,
+};
 
 /// Where nobody is.
 const NOWHERE: &str = "http://127.0.0.1:9";
@@ -121,5 +128,83 @@ fn what_is_turned_away_is_counted_by_its_reason() {
             "discordd_refusals_total",
             &expected.collect::<Vec<_>>(),
         );
+    }
+}
+
+/// Holds that what is done changes one count of calls by one, and no other.
+fn changes_one(eye: &mut Client, expected: &str, act: &dyn Fn()) {
+    let calls = |eye: &mut Client| -> BTreeMap<String, f64> {
+        let figures = eye.figures().into_iter();
+        let calls = figures.filter_map(|(name, value)| {
+            let labels = name.strip_prefix("discordd_calls_total")?;
+            Some((labels.to_owned(), value))
+        });
+        calls.collect()
+    };
+    let mut wanted = calls(eye);
+    let place = wanted.get_mut(expected);
+    *place.unwrap_or_else(|| panic!("no {expected}")) += 1.0;
+    act();
+    assert_eq!(calls(eye), wanted);
+}
+
+#[test]
+fn each_call_is_counted_once_by_its_method_and_what_came_of_it() {
+    let sandbox = SandboxProcess::start(&[]);
+    let daemon = Daemon::start(&format!("http://{}", sandbox.line.http), &[]);
+    let (token, channel) = (sandbox.token(0), sandbox.channel("general"));
+    let mut eye = daemon.http();
+    let of = |method: &str, outcome: &str| format!(r#"{{method="{method}",outcome="{outcome}"}}"#);
+    for entry in TABLE {
+        let ask = |token: Option<&str>, more: &Value| {
+            let mut params = params(entry, token, channel, "hi");
+            params
+                .as_object_mut()
+                .unwrap()
+                .extend(more.as_object().unwrap().clone());
+            daemon.call(entry.name, &params);
+        };
+        let (name, none) = (entry.name, json!({}));
+        changes_one(&mut eye, &of(name, "ok"), &|| ask(Some(token), &none));
+        let wrong = json!({"wrong": 1});
+        changes_one(&mut eye, &of(name, "invalid_params"), &|| {
+            ask(Some(token), &wrong);
+        });
+        if entry.takes_token() {
+            changes_one(&mut eye, &of(name, "invalid_params"), &|| ask(None, &none));
+            changes_one(&mut eye, &of(name, "invalid_token"), &|| {
+                ask(Some("wrong"), &none);
+            });
+            sandbox.fault_all(r#"{"status":503}"#);
+            changes_one(&mut eye, &of(name, "unavailable"), &|| {
+                ask(Some(token), &none);
+            });
+            assert_eq!(sandbox.own("DELETE", "/faults", "").status, 204);
+        }
+        let Some(tool) = entry.tool else { continue };
+        let arguments = params(entry, None, channel, "hi");
+        let call = mcp::request(1, "tools/call", &mcp::tool(tool.name, &arguments));
+        changes_one(&mut eye, &of(name, "ok"), &|| {
+            mcp::ask(&mut daemon.http(), "/mcp", token, &call);
+        });
+    }
+    let json = ("content-type", "application/json");
+    let authorization = format!("Bot {token}");
+    changes_one(&mut eye, &of("discord.listChannels", "ok"), &|| {
+        let headers = [json, ("authorization", &authorization)];
+        daemon.http().send("POST", "/channels", &headers, b"{}");
+    });
+    changes_one(&mut eye, &of("health", "ok"), &|| {
+        daemon.http().send("GET", "/health", &[], b"");
+    });
+    for (method, outcome) in [
+        ("rpc.discover", "ok"),
+        ("unknown", "method_not_found"),
+        ("made.up", "method_not_found"),
+    ] {
+        let counted = if outcome == "ok" { method } else { "unknown" };
+        changes_one(&mut eye, &of(counted, outcome), &|| {
+            daemon.call(method, &json!({}));
+        });
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     operation::{Effect, Entry, Error, Params},
     surface::{
         Caller, Rpc,
-        rpc::{Asker, Shared, allow, error_object, unless_it_panics, unless_nobody_waits},
+        rpc::{Asker, Shared, allow, error_object},
     },
 };
 
@@ -53,22 +53,21 @@ impl Carry for Rpc {
 }
 
 async fn carry_out(shared: Arc<Shared>, asked: Asked) -> Result<Box<RawValue>, Box<RawValue>> {
-    let counted = Arc::clone(&shared);
-    let outcome = async {
-        let caller = asked.caller.as_ref();
-        let rights = allow(caller, asked.entry.name, asked.entry.effect)?;
+    let Asked {
+        entry,
+        params,
+        caller,
+        progress,
+    } = asked;
+    let caller = caller.as_ref();
+    let begin = |shared: &Shared| {
+        let rights = allow(caller, entry.name, entry.effect)?;
         let token = caller.and_then(|it| it.token.clone()).transpose()?;
-        let who = Asker::new(caller, rights, token, asked.progress);
-        let params = Params::parse(&asked.params, &[])?;
-        let job = shared.begin_with(asked.entry, params, who)?;
-        let finished = shared.finish(asked.entry, job);
-        unless_nobody_waits(asked.entry, finished, caller).await
+        let who = Asker::new(caller, rights, token, progress);
+        shared.begin_with(entry, Params::parse(&params, &[])?, who)
     };
-    let outcome = unless_it_panics(outcome, Delivered::No).await;
-    outcome.map_err(|error| {
-        counted.refused(&error);
-        spelled(&error)
-    })
+    let outcome = shared.carry_out(entry, caller, begin).await;
+    outcome.map_err(|error| spelled(&error))
 }
 
 /// What a param that a tool has not is answered with.
