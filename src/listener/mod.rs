@@ -3,12 +3,16 @@
 //! Doors are opened, or taken over from systemd, before the runtime has threads, because the mode of a Unix socket is set by the
 //! umask of the whole process. It must not read JSON.
 
+mod connection;
 mod inherited;
+mod keys;
 mod line;
 mod open;
 mod sniff;
 mod tcp;
+mod tls;
 mod unix;
+mod wire;
 
 use std::{fmt, io, sync::Arc, time::Duration};
 
@@ -20,21 +24,18 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::{
-    line::{Line, Stream},
-    sniff::{Framing, Sniffed},
-};
+use self::line::{Line, Stream};
 pub use self::{
     open::open,
+    tls::Terms,
     unix::{InUse, OpenSocket},
 };
 use crate::{
     config::{Limits, Live},
     discord::Peer,
-    frame::JsonTexts,
-    metrics::{self, Refusal},
+    metrics,
     operation::{Rights, User},
-    surface::{Caller, Entrance, Rpc, Visitor, Web, http, stream},
+    surface::{Entrance, Rpc, Visitor, Web, http},
 };
 
 /// Connections that may wait to be accepted.
@@ -45,14 +46,6 @@ const QUEUE_PAUSE: Duration = Duration::from_millis(10);
 const QUEUE_LIMIT: Duration = Duration::from_millis(100);
 /// How long accepting pauses when the process is out of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// The answer to bytes that begin no framing.
-const NONSENSE: &str = concat!(
-    r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"#,
-    r#""message":"Parse error: neither JSON nor HTTP/1.1","#,
-    r#""data":{"kind":"parse_error","retryable":false,"delivered":"no"}}}"#,
-    "\n"
-);
-
 /// A door that is open and not yet served.
 pub struct Door {
     /// Its place among the doors.
@@ -65,6 +58,8 @@ pub struct Door {
     pub rights: Live<Rights>,
     /// Whether it was passed in, and stays when the daemon goes.
     pub inherited: bool,
+    /// TLS as callers there speak it, if they do.
+    pub tls: Option<Terms>,
 }
 
 /// What a door listens on.
@@ -82,11 +77,14 @@ pub struct Reception {
     rpc: Arc<Rpc>,
     router: Router,
     first_byte_timeout: Duration,
+    header_timeout: Duration,
     calls_per_connection: usize,
     places: Arc<Semaphore>,
     tracker: TaskTracker,
     close: CancellationToken,
     stop: CancellationToken,
+    /// TLS as the callers of the door that is served speak it.
+    tls: Option<Terms>,
 }
 
 /// A listener of either kind, and what every connection that it accepts is given.
@@ -191,11 +189,13 @@ impl Reception {
             router: http::router(Arc::clone(&rpc), web, stop.clone()),
             rpc,
             first_byte_timeout: limits.first_byte_timeout,
+            header_timeout: limits.header_timeout,
             calls_per_connection: limits.calls_per_connection,
             places: Arc::new(Semaphore::new(limits.connections)),
             tracker,
             close,
             stop,
+            tls: None,
         }
     }
 
@@ -204,7 +204,8 @@ impl Reception {
     /// # Errors
     ///
     /// When the door cannot be used by the runtime.
-    pub async fn serve(self, door: Door) -> io::Result<()> {
+    pub async fn serve(mut self, door: Door) -> io::Result<()> {
+        self.tls = door.tls.clone();
         let figures = self.rpc.metrics().door(door.label());
         let (kind, file) = match door.socket {
             Socket::Tcp(listener) => (Kind::tcp(listener)?, None),
@@ -275,47 +276,5 @@ impl Reception {
             served.await;
             drop(place);
         });
-    }
-
-    /// Looks at the first byte and gives the connection to the surface that it is for.
-    async fn serve_connection(self, line: Line, visitor: Visitor) {
-        let mut stream = Sniffed::new(line);
-        let sniffed = tokio::select! {
-            // What has come already is looked at even when the daemon stops.
-            biased;
-            sniffed = timeout(self.first_byte_timeout, stream.sniff()) => sniffed,
-            () = self.stop.cancelled() => return,
-        };
-        let Self {
-            rpc, router, stop, ..
-        } = self;
-        match sniffed {
-            Ok(Ok(Framing::Http)) => {
-                visitor.speaks(metrics::Framing::Http);
-                Box::pin(http::serve(stream, visitor, router, rpc, stop)).await;
-            }
-            Ok(Ok(Framing::Lines)) => {
-                visitor.speaks(metrics::Framing::Lines);
-                let caller = Caller::new(
-                    visitor,
-                    metrics::Framing::Lines,
-                    self.calls_per_connection,
-                    None,
-                );
-                Box::pin(stream::serve(stream, JsonTexts::new, rpc, caller, stop)).await;
-            }
-            Ok(Ok(Framing::Nonsense)) => {
-                rpc.metrics().refuse(Refusal::Nonsense);
-                let (mut reader, mut writer) = tokio::io::split(stream);
-                let said = stream::say_goodbye(&mut reader, &mut writer, NONSENSE.as_bytes());
-                let _ = said.await;
-            }
-            Ok(Ok(Framing::Nothing)) => {}
-            Ok(Err(err)) => tracing::debug!(%err, "a connection ended before its first byte"),
-            Err(_) => {
-                rpc.metrics().refuse(Refusal::Late);
-                tracing::debug!("a connection brought no byte in time");
-            }
-        }
     }
 }

@@ -2,11 +2,8 @@
 
 use anyhow::Context as _;
 
-use super::{Door, Socket, inherited::Passed, tcp, unix};
-use crate::{
-    config::{AUTO, DoorSettings, Environment, Live, Place, Settings, Unusable},
-    operation::Rights,
-};
+use super::{Door, Socket, Terms, inherited::Passed, keys::Keys, tcp, unix};
+use crate::config::{AUTO, DoorSettings, Environment, Live, Place, Settings, Unusable};
 
 /// The doors so far.
 struct Opened<'a> {
@@ -53,12 +50,12 @@ pub fn open(settings: &Settings, environment: &Environment) -> anyhow::Result<Ve
 
 impl Opened<'_> {
     fn open(&mut self, door: &DoorSettings) -> anyhow::Result<()> {
-        let rights = self.rights(door).context(Unusable)?;
+        let keys = self.keys(door).context(Unusable)?;
         let socket = match door.address {
             Place::Tcp(address) => Socket::Tcp(tcp::open(address)?),
             Place::Systemd(_) | Place::Unix(_) => Socket::Unix(unix::open(door, self.environment)?),
         };
-        self.add(door, socket, rights, false);
+        self.add(door, socket, keys, false);
         Ok(())
     }
 
@@ -70,22 +67,22 @@ impl Opened<'_> {
             None => door.settle_unix(),
         };
         settled.with_context(|| format!("door {door} ({socket})"))?;
-        let rights = self.rights(&door)?;
-        self.add(&door, socket, rights, true);
+        let keys = self.keys(&door)?;
+        self.add(&door, socket, keys, true);
         Ok(())
     }
 
-    fn rights(&self, door: &DoorSettings) -> anyhow::Result<Live<Rights>> {
-        let rights = Rights::read(door, self.environment);
-        Ok(Live::new(rights.with_context(|| format!("door {door}"))?))
+    fn keys(&self, door: &DoorSettings) -> anyhow::Result<Keys> {
+        Keys::read(self.settings, door, self.environment)
     }
 
-    fn add(&mut self, door: &DoorSettings, socket: Socket, rights: Live<Rights>, inherited: bool) {
+    fn add(&mut self, door: &DoorSettings, socket: Socket, keys: Keys, inherited: bool) {
         self.doors.push(Door {
             number: self.doors.len(),
             name: door.name.clone(),
             socket,
-            rights,
+            rights: Live::new(keys.rights),
+            tls: Terms::of(door, keys.tls),
             inherited,
         });
     }

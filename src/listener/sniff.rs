@@ -21,7 +21,7 @@ pub(super) struct Sniffed<S> {
 }
 
 /// What a connection speaks.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Framing {
     /// HTTP/1.1: it begins with a method.
     Http,
@@ -31,7 +31,12 @@ pub(super) enum Framing {
     Nonsense,
     /// It was closed before it said anything.
     Nothing,
+    /// A handshake of TLS.
+    Tls,
 }
+
+/// How a handshake begins. See <https://www.rfc-editor.org/rfc/rfc8446#section-5.1>.
+const HANDSHAKE: u8 = 0x16;
 
 impl<S> Sniffed<S> {
     /// Puts a connection here that nothing was read of.
@@ -41,11 +46,20 @@ impl<S> Sniffed<S> {
             stream,
         }
     }
+
+    /// Puts the connection into something else, with what was read of it.
+    pub(super) fn map<T>(self, into: impl FnOnce(S) -> T) -> Sniffed<T> {
+        Sniffed {
+            ahead: self.ahead,
+            stream: into(self.stream),
+        }
+    }
 }
 
 impl<S: AsyncRead + Unpin> Sniffed<S> {
     /// Looks at the first byte that is no white space, and leaves it to be read.
     pub(super) async fn sniff(&mut self) -> io::Result<Framing> {
+        let mut is_first = true;
         loop {
             self.ahead.clear();
             self.ahead.reserve(SNIFFED_BYTES);
@@ -55,12 +69,15 @@ impl<S: AsyncRead + Unpin> Sniffed<S> {
             }
             let first = self.ahead.iter().position(|it| !it.is_ascii_whitespace());
             let Some(first) = first else {
+                is_first = false;
                 continue;
             };
+            is_first &= first == 0;
             self.ahead.advance(first);
             return Ok(match self.ahead[0] {
                 b'{' | b'[' => Framing::Lines,
                 b'A'..=b'Z' => Framing::Http,
+                HANDSHAKE if is_first => Framing::Tls,
                 _ => Framing::Nonsense,
             });
         }
@@ -127,7 +144,8 @@ mod tests {
             ("{}", Framing::Lines),
             ("  \r\n\t[1]", Framing::Lines),
             ("POST / HTTP/1.1", Framing::Http),
-            ("\u{16}\u{3}\u{1}", Framing::Nonsense),
+            ("\u{16}\u{3}\u{1}", Framing::Tls),
+            (" \u{16}\u{3}\u{1}", Framing::Nonsense),
             ("hello", Framing::Nonsense),
             ("", Framing::Nothing),
             (" \n ", Framing::Nothing),

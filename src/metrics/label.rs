@@ -39,6 +39,8 @@ pub enum Refusal {
     BatchFull,
     /// As many calls are under way as the settings take.
     Busy,
+    /// A caller showed no certificate that the door takes.
+    Certificate,
     /// The door is not for the channel.
     Channel,
     /// A body is not of the type that is wanted.
@@ -49,11 +51,13 @@ pub enum Refusal {
     Gid,
     /// The door is not for the guild.
     Guild,
+    /// A handshake of TLS failed for any other reason.
+    Handshake,
     /// A request names a host that is not taken.
     Host,
     /// A text is JSON and no call.
     InvalidRequest,
-    /// A first byte, a body or the rest of a text did not come in time.
+    /// A first byte, a handshake, a body or the rest of a text did not come in time.
     Late,
     /// The method may not be called at the door.
     Method,

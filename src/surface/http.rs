@@ -8,7 +8,7 @@ use axum::{
     body::Body,
     extract::{Extension, Request, State},
     http::{HeaderMap, StatusCode, header},
-    middleware::{Next, from_fn_with_state},
+    middleware::from_fn_with_state,
     response::{IntoResponse, Response},
     routing::{any, get, post},
 };
@@ -31,14 +31,17 @@ use tower::ServiceExt;
 
 use super::{
     Caller, Rpc, SECRET, Traceparent, Visitor, Web,
+    admit::keep_out_strangers,
     body::{self, Unread},
     document::{invalid_request, parse_error},
     mcp::{Endpoint, Offer},
-    rest, websocket,
+    rest,
+    web::keep_out_pages,
+    websocket,
 };
 use crate::{
     discord::{InvalidToken, Token},
-    metrics::{CONTENT_TYPE, Framing, Metrics, Refusal},
+    metrics::{CONTENT_TYPE, Framing, Refusal},
     operation::{Entry, Secret},
 };
 
@@ -56,20 +59,20 @@ const GOODBYE: Duration = Duration::from_secs(5);
 
 /// What the pages share.
 #[derive(Clone)]
-struct Site {
-    rpc: Arc<Rpc>,
+pub(super) struct Site {
+    pub(super) rpc: Arc<Rpc>,
     mcp: Endpoint,
-    stop: CancellationToken,
+    pub(super) stop: CancellationToken,
 }
 
 impl Site {
-    fn caller(&self, visitor: Visitor, framing: Framing, headers: &HeaderMap) -> Caller {
+    pub(super) fn caller(&self, visitor: Visitor, headers: &HeaderMap) -> Caller {
         let calls = self.rpc.shared.limits.calls_per_connection;
         let secret = headers.get(SECRET);
         Caller {
             secret: secret.map(|secret| Secret::of(secret.as_bytes())),
             traceparent: Traceparent::of(headers),
-            ..Caller::new(visitor, framing, calls, token(headers))
+            ..Caller::new(visitor, Framing::Http, calls, token(headers))
         }
     }
 }
@@ -82,11 +85,12 @@ pub fn router(rpc: Arc<Rpc>, web: Web, stop: CancellationToken) -> Router {
 
 /// The pages there are, with these tools for agents.
 pub fn router_with(rpc: Arc<Rpc>, mcp: Endpoint, web: Web, stop: CancellationToken) -> Router {
-    let guarded = (Arc::new(web), Arc::clone(rpc.metrics()));
+    let pages = (Arc::new(web), Arc::clone(rpc.metrics()));
+    let site = Site { rpc, mcp, stop };
     let mut router = Router::new();
     for (path, name) in rest::PATHS {
         let entry = rest::entry(name);
-        let ask = move |site, visitor, request| ask_rest(site, visitor, request, entry);
+        let ask = move |site, caller, request| ask_rest(site, caller, request, entry);
         router = router.route(path, post(ask));
     }
     router
@@ -95,11 +99,12 @@ pub fn router_with(rpc: Arc<Rpc>, mcp: Endpoint, web: Web, stop: CancellationTok
         .route("/mcp", any(ask_mcp))
         .route("/metrics", get(metrics))
         .route("/openrpc.json", get(openrpc))
-        .route_layer(from_fn_with_state(guarded, keep_out_pages))
+        .route_layer(from_fn_with_state(site.clone(), keep_out_strangers))
+        .route_layer(from_fn_with_state(pages, keep_out_pages))
         .route("/livez", get(async || StatusCode::OK))
         .route("/readyz", get(ready))
         .fallback(async || rest::refuse(StatusCode::NOT_FOUND, NO_PATH))
-        .with_state(Site { rpc, mcp, stop })
+        .with_state(site)
 }
 
 /// Serves one connection until the peer is done, or `stop` is cancelled and its call is answered.
@@ -171,11 +176,11 @@ fn held(response: Response, under_way: Arc<()>) -> Response {
 
 async fn call(
     State(site): State<Site>,
-    Extension(visitor): Extension<Visitor>,
+    Extension(caller): Extension<Caller>,
     request: Request,
 ) -> Response {
     if takes_event_stream(request.headers()) {
-        return ask_mcp(State(site), Extension(visitor), request).await;
+        return ask_mcp(State(site), request).await;
     }
     let (head, body) = request.into_parts();
     if !is_json(&head.headers) {
@@ -187,7 +192,6 @@ async fn call(
         Ok(body) => body,
         Err(refused) => return refused,
     };
-    let caller = site.caller(visitor, Framing::Http, &head.headers);
     match site.rpc.answer(&body, &caller).await {
         Some(answer) => json(StatusCode::OK, answer),
         None => StatusCode::NO_CONTENT.into_response(),
@@ -197,7 +201,7 @@ async fn call(
 /// Answers as the service that this one replaces.
 async fn ask_rest(
     State(site): State<Site>,
-    Extension(visitor): Extension<Visitor>,
+    Extension(mut caller): Extension<Caller>,
     request: Request,
     entry: &'static Entry,
 ) -> Response {
@@ -209,7 +213,7 @@ async fn ask_rest(
     }
     match body::read(&site.rpc.shared, body).await {
         Ok(body) => {
-            let caller = site.caller(visitor, Framing::Rest, &head.headers);
+            caller.framing = Framing::Rest;
             rest::answer(&site.rpc, entry, &body, &caller).await
         }
         Err(unread) => rest::refuse(unread.status(), &unread.to_string()),
@@ -217,39 +221,31 @@ async fn ask_rest(
 }
 
 /// Answers a message of MCP's.
-async fn ask_mcp(
-    State(site): State<Site>,
-    Extension(visitor): Extension<Visitor>,
-    request: Request,
-) -> Response {
+async fn ask_mcp(State(site): State<Site>, request: Request) -> Response {
     let (mut head, body) = request.into_parts();
     let body = match read(&site.rpc, body).await {
         Ok(body) => body,
         Err(refused) => return refused,
     };
-    let caller = site.caller(visitor, Framing::Mcp, &head.headers);
-    head.extensions.insert(caller);
+    if let Some(caller) = head.extensions.get_mut::<Caller>() {
+        caller.framing = Framing::Mcp;
+    }
     site.mcp.answer(head, body).await
 }
 
 async fn upgrade(
     State(site): State<Site>,
-    Extension(visitor): Extension<Visitor>,
+    Extension(mut caller): Extension<Caller>,
     request: Request,
 ) -> Response {
     if takes_event_stream(request.headers()) {
-        return ask_mcp(State(site), Extension(visitor), request).await;
+        return ask_mcp(State(site), request).await;
     }
-    let caller = site.caller(visitor, Framing::Websocket, request.headers());
+    caller.framing = Framing::Websocket;
     websocket::upgrade(site.rpc, request, caller, site.stop)
 }
 
-async fn health(
-    State(site): State<Site>,
-    Extension(visitor): Extension<Visitor>,
-    headers: HeaderMap,
-) -> Response {
-    let caller = site.caller(visitor, Framing::Http, &headers);
+async fn health(State(site): State<Site>, Extension(caller): Extension<Caller>) -> Response {
     match site.rpc.local(rest::entry("health"), &caller).await {
         Ok(health) => json(StatusCode::OK, String::from(Box::<str>::from(health))),
         Err(error) => rest::failed(&error),
@@ -269,34 +265,11 @@ async fn metrics(State(site): State<Site>) -> Response {
     ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response()
 }
 
-async fn openrpc(
-    State(site): State<Site>,
-    Extension(visitor): Extension<Visitor>,
-    headers: HeaderMap,
-) -> Response {
-    let caller = site.caller(visitor, Framing::Http, &headers);
+async fn openrpc(State(site): State<Site>, Extension(caller): Extension<Caller>) -> Response {
     match site.rpc.shared.discover(None, Some(&caller)) {
         Ok(document) => json(StatusCode::OK, document.get().to_owned()),
         Err(error) => rest::failed(&error),
     }
-}
-
-/// Keeps out what a web page may have sent.
-async fn keep_out_pages(
-    State((web, metrics)): State<(Arc<Web>, Arc<Metrics>)>,
-    Extension(visitor): Extension<Visitor>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let (head, body) = request.into_parts();
-    let Some((refusal, why)) = web.refuse(&head, visitor.entrance) else {
-        return next.run(Request::from_parts(head, body)).await;
-    };
-    metrics.refuse(refusal);
-    if rest::PATHS.iter().any(|(path, _)| *path == head.uri.path()) {
-        return rest::refuse(StatusCode::FORBIDDEN, why);
-    }
-    json(StatusCode::FORBIDDEN, invalid_request("null", why))
 }
 
 /// Reads a body, or says in JSON-RPC why not.
@@ -334,7 +307,17 @@ fn token(headers: &HeaderMap) -> Option<Result<Token, InvalidToken>> {
     Some(Token::from_header(header.as_bytes()))
 }
 
-fn json(status: StatusCode, body: String) -> Response {
+/// Writes an answer to a request that is not even read, for a connection that is closed behind it.
+#[must_use]
+pub fn forbidden(body: &str) -> String {
+    let length = body.len();
+    format!(
+        "HTTP/1.1 403 Forbidden\r\nconnection: close\r\ncontent-type: application/json\r\n\
+         content-length: {length}\r\n\r\n{body}"
+    )
+}
+
+pub(super) fn json(status: StatusCode, body: String) -> Response {
     (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 

@@ -3,9 +3,11 @@
 //!
 //! It must not talk to Discord: it reads a call, hands it to the table, and writes the answer.
 
+mod admit;
 mod body;
 mod document;
 pub mod http;
+pub mod lines;
 pub mod mcp;
 pub mod openrpc;
 mod rest;
@@ -115,6 +117,13 @@ impl Visitor {
     pub fn speaks(&self, framing: Framing) {
         if let Some(connection) = &self.connection {
             connection.speak(framing);
+        }
+    }
+
+    /// Takes note that TLS was set up on its connection.
+    pub fn begins_tls(&self) {
+        if let Some(connection) = &self.connection {
+            connection.begin_tls();
         }
     }
 

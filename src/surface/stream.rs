@@ -40,6 +40,8 @@ struct Connection<S, F> {
     read_bytes: usize,
     under_way: FuturesUnordered<Answer>,
     unsent: BytesMut,
+    /// Whether TLS still holds back what was written.
+    unflushed: bool,
     input: Input,
     stopping: bool,
     /// Whether the peer is gone: what it sent is carried out, and nothing is written.
@@ -81,6 +83,7 @@ pub async fn serve<S, F>(
         read_bytes: FIRST_READ_BYTES,
         under_way: FuturesUnordered::new(),
         unsent: BytesMut::new(),
+        unflushed: false,
         input: Input::Open,
         stopping: false,
         deserted: false,
@@ -120,8 +123,8 @@ impl<S: AsyncRead + AsyncWrite, F: Framing> Connection<S, F> {
                     self.read_what_has_come();
                 }
                 Some(answer) = self.under_way.next() => self.queue_with_others(answer),
-                written = self.writer.write(&self.unsent), if !self.unsent.is_empty() => {
-                    self.written(written);
+                sent = send(&mut self.writer, &self.unsent), if self.has_to_send() => {
+                    self.sent(sent);
                 }
                 read = self.reader.read_buf(self.framing.buffer()), if may_read => {
                     self.received(read);
@@ -250,14 +253,22 @@ impl<S: AsyncRead + AsyncWrite, F: Framing> Connection<S, F> {
         0
     }
 
-    fn written(&mut self, written: io::Result<usize>) {
+    fn has_to_send(&self) -> bool {
+        !self.unsent.is_empty() || self.unflushed
+    }
+
+    fn sent(&mut self, sent: io::Result<usize>) {
         self.last_progress = Instant::now();
-        let bytes = written.unwrap_or_else(|err| self.desert(&err));
+        let flushed = self.unsent.is_empty();
+        let bytes = sent.unwrap_or_else(|err| self.desert(&err));
         self.unsent.advance(bytes);
         if self.unsent.is_empty() {
             // An idle connection keeps no buffer.
             self.unsent = BytesMut::new();
         }
+        // Nearly always there is nothing to wait for.
+        let held = !flushed && self.writer.flush().now_or_never().is_none();
+        self.unflushed = held && !self.deserted;
     }
 
     /// Whether another call may begin.
@@ -318,6 +329,15 @@ fn refusal(broken: Broken) -> Refusal {
         Broken::Cut => Refusal::Cut,
         Broken::Depth | Broken::OpenString => Refusal::ParseError,
         Broken::Size { .. } => Refusal::TooLarge,
+    }
+}
+
+/// Writes some of what waits, or makes TLS give out what it holds back.
+async fn send(writer: &mut (impl AsyncWrite + Unpin), unsent: &[u8]) -> io::Result<usize> {
+    if unsent.is_empty() {
+        writer.flush().await.map(|()| 0)
+    } else {
+        writer.write(unsent).await
     }
 }
 

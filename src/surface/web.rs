@@ -5,15 +5,36 @@
 //! origin of the page with each call, and the name that it found this machine under, which a page's
 //! owner may let point to 127.0.0.1.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    sync::Arc,
+};
 
-use axum::http::{Uri, header, request::Parts, uri::Authority};
+use axum::{
+    extract::{Extension, Request, State},
+    http::{
+        HeaderMap, HeaderValue, Method, StatusCode, Uri, header, request::Parts, uri::Authority,
+    },
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
 
-use super::Entrance;
+use super::{Entrance, Visitor, document::invalid_request, http::json, rest};
 use crate::{
     config::{Listen, Several},
-    metrics::Refusal,
+    metrics::{Metrics, Refusal},
 };
+
+/// What a page of `listen.allowed_origins` may do, and with which headers.
+/// See <https://fetch.spec.whatwg.org/#http-cors-protocol>.
+const METHODS: HeaderValue = HeaderValue::from_static("GET, POST");
+const HEADERS: HeaderValue = HeaderValue::from_static(
+    "authorization, content-type, discordd-secret, mcp-method, mcp-name, mcp-protocol-version",
+);
+/// Headers of an answer that it may read.
+const READABLE: HeaderValue = HeaderValue::from_static("retry-after");
+/// How long a browser may remember this, in seconds.
+const MAX_AGE: HeaderValue = HeaderValue::from_static("600");
 
 /// Which hosts and pages are taken.
 pub struct Web {
@@ -48,6 +69,13 @@ impl Web {
             return Some((Refusal::Host, why));
         }
         None
+    }
+
+    /// The page that a request comes from, if the settings name it.
+    fn named_origin(&self, headers: &HeaderMap) -> Option<HeaderValue> {
+        let origin = headers.get(header::ORIGIN)?;
+        let named = origin.to_str().ok()?.to_ascii_lowercase();
+        self.origins.contains(&named).then(|| origin.clone())
     }
 
     fn takes_origin(&self, head: &Parts, entrance: Entrance) -> bool {
@@ -87,6 +115,48 @@ impl Web {
     }
 }
 
+/// Keeps out what a web page may have sent, and tells browsers of the pages that may call.
+pub(super) async fn keep_out_pages(
+    State((web, metrics)): State<(Arc<Web>, Arc<Metrics>)>,
+    Extension(visitor): Extension<Visitor>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let (head, body) = request.into_parts();
+    if let Some((refusal, why)) = web.refuse(&head, visitor.entrance) {
+        metrics.refuse(refusal);
+        if rest::PATHS.iter().any(|(path, _)| *path == head.uri.path()) {
+            return rest::refuse(StatusCode::FORBIDDEN, why);
+        }
+        return json(StatusCode::FORBIDDEN, invalid_request("null", why));
+    }
+    let origin = web.named_origin(&head.headers);
+    let may_ask = origin.is_some() && asks_whether_it_may(&head);
+    let mut answer = if may_ask {
+        let told = [
+            (header::ACCESS_CONTROL_ALLOW_METHODS, METHODS),
+            (header::ACCESS_CONTROL_ALLOW_HEADERS, HEADERS),
+            (header::ACCESS_CONTROL_MAX_AGE, MAX_AGE),
+        ];
+        (StatusCode::NO_CONTENT, told).into_response()
+    } else {
+        next.run(Request::from_parts(head, body)).await
+    };
+    if let Some(origin) = origin {
+        let headers = answer.headers_mut();
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, READABLE);
+        headers.append(header::VARY, HeaderValue::from_static("origin"));
+    }
+    answer
+}
+
+/// Whether this is a browser's question before it lets a page send the request itself.
+fn asks_whether_it_may(head: &Parts) -> bool {
+    let asked = &header::ACCESS_CONTROL_REQUEST_METHOD;
+    head.method == Method::OPTIONS && head.headers.contains_key(asked)
+}
+
 /// Whether an origin is that of the loopback port itself.
 fn is_own(origin: &str, entrance: Entrance) -> bool {
     let Entrance::Loopback { port: own } = entrance else {
@@ -95,8 +165,13 @@ fn is_own(origin: &str, entrance: Entrance) -> bool {
     let Ok(uri) = origin.parse::<Uri>() else {
         return false;
     };
-    let (host, port) = (uri.host().unwrap_or_default(), uri.port_u16().unwrap_or(80));
-    uri.scheme_str() == Some("http") && is_loopback(host) && port == own
+    let usual = match uri.scheme_str() {
+        Some("http") => 80,
+        Some("https") => 443,
+        Some(_) | None => return false,
+    };
+    let port = uri.port_u16().unwrap_or(usual);
+    is_loopback(uri.host().unwrap_or_default()) && port == own
 }
 
 /// Whether a name is this machine's to itself, whatever any name server says.
@@ -183,7 +258,8 @@ mod tests {
             ("http://localhost:9091", true, false),
             ("http://127.0.0.1:9091", true, false),
             ("http://localhost:8080", false, false),
-            ("https://localhost:9091", false, false),
+            ("https://localhost:9091", true, false),
+            ("ftp://localhost:9091", false, false),
             ("http://evil.example:9091", false, false),
             ("null", false, false),
         ] {

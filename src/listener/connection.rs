@@ -1,0 +1,150 @@
+//! One connection: its first bytes are looked at, TLS is set up where they ask for it, and it is given
+//! to the surface that it is for.
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::{Duration, timeout},
+};
+use tokio_rustls::server::TlsStream;
+
+use super::{
+    Reception,
+    line::Line,
+    sniff::{Framing, Sniffed},
+    tls::Terms,
+    wire::Wire,
+};
+use crate::{
+    metrics::{self, Refusal},
+    operation::Denied,
+    surface::{Caller, Visitor, http, lines, stream},
+};
+
+/// The answer to bytes that begin no framing.
+const NONSENSE: &str = concat!(
+    r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"#,
+    r#""message":"Parse error: neither JSON nor HTTP/1.1","#,
+    r#""data":{"kind":"parse_error","retryable":false,"delivered":"no"}}}"#,
+    "\n"
+);
+/// How long a handshake goes on when the daemon stops.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+impl Reception {
+    /// Serves a connection until it is over.
+    pub(super) async fn serve_connection(self, line: Line, visitor: Visitor) {
+        let mut stream = Sniffed::new(line);
+        let Some(framing) = self.sniff(&mut stream).await else {
+            return;
+        };
+        match (&self.tls, framing) {
+            (Some(terms), Framing::Tls) => {
+                let Some(stream) = Box::pin(self.secure(stream, terms)).await else {
+                    return;
+                };
+                visitor.begins_tls();
+                let mut stream = Sniffed::new(Wire::Tls(stream));
+                if let Some(framing) = self.sniff(&mut stream).await {
+                    self.serve_framing(stream, framing, visitor).await;
+                }
+            }
+            (Some(terms), _) if terms.required => {
+                let stream = stream.map(Wire::Plain);
+                self.turn_off(stream, framing, Denied::Tls).await;
+            }
+            _ => {
+                let stream = stream.map(Wire::Plain);
+                self.serve_framing(stream, framing, visitor).await;
+            }
+        }
+    }
+
+    /// Looks at the first bytes; none where none came.
+    async fn sniff(&self, stream: &mut Sniffed<impl AsyncRead + Unpin>) -> Option<Framing> {
+        let sniffed = tokio::select! {
+            // What has come already is looked at even when the daemon stops.
+            biased;
+            sniffed = timeout(self.first_byte_timeout, stream.sniff()) => sniffed,
+            () = self.stop.cancelled() => return None,
+        };
+        match sniffed {
+            Ok(Ok(Framing::Nothing)) => None,
+            Ok(Ok(framing)) => Some(framing),
+            Ok(Err(err)) => {
+                tracing::debug!(%err, "a connection ended before its first byte");
+                None
+            }
+            Err(_) => {
+                self.rpc.metrics().refuse(Refusal::Late);
+                tracing::debug!("a connection brought no byte in time");
+                None
+            }
+        }
+    }
+
+    /// Comes to speak TLS.
+    async fn secure(
+        &self,
+        stream: Sniffed<Line>,
+        terms: &Terms,
+    ) -> Option<Box<TlsStream<Sniffed<Line>>>> {
+        let mut handshake = Box::pin(terms.accept(stream, self.header_timeout));
+        let accepted = tokio::select! {
+            accepted = handshake.as_mut() => accepted,
+            () = self.stop.cancelled() => timeout(GOODBYE, handshake).await.ok()?,
+        };
+        let (failure, stream) = match accepted {
+            Ok(stream) => return Some(Box::new(stream)),
+            Err(failed) => failed,
+        };
+        self.rpc.metrics().refuse(failure.tell());
+        // What the caller is told of it stands in an alert that was written.
+        let (mut reader, mut writer) = tokio::io::split(stream?);
+        let _ = stream::say_goodbye(&mut reader, &mut writer, b"").await;
+        None
+    }
+
+    /// Gives the connection to the surface that it is for.
+    async fn serve_framing(self, stream: Sniffed<Wire>, framing: Framing, visitor: Visitor) {
+        if let Err(denied) = visitor.rights.now().admit(visitor.user) {
+            self.turn_off(stream, framing, denied).await;
+            return;
+        }
+        let Self {
+            rpc, router, stop, ..
+        } = self;
+        match framing {
+            Framing::Http => {
+                visitor.speaks(metrics::Framing::Http);
+                Box::pin(http::serve(stream, visitor, router, rpc, stop)).await;
+            }
+            Framing::Lines => {
+                visitor.speaks(metrics::Framing::Lines);
+                let (framing, calls) = (metrics::Framing::Lines, self.calls_per_connection);
+                let caller = Caller::new(visitor, framing, calls, None);
+                Box::pin(lines::serve(stream, rpc, caller, stop)).await;
+            }
+            Framing::Nonsense | Framing::Nothing | Framing::Tls => {
+                rpc.metrics().refuse(Refusal::Nonsense);
+                close(stream, NONSENSE).await;
+            }
+        }
+    }
+
+    /// Says why the door is not for this connection, and closes it.
+    async fn turn_off(&self, stream: Sniffed<Wire>, framing: Framing, denied: Denied) {
+        self.rpc.metrics().refuse(denied.reason());
+        let why = self.rpc.denied(denied);
+        let answer = match framing {
+            Framing::Http => http::forbidden(&why),
+            Framing::Lines | Framing::Nonsense | Framing::Nothing | Framing::Tls => why + "\n",
+        };
+        close(stream, &answer).await;
+    }
+}
+
+async fn close(stream: impl AsyncRead + AsyncWrite, last_words: &str) {
+    let (mut reader, mut writer) = tokio::io::split(stream);
+    // A peer that is gone misses nothing.
+    let _ = stream::say_goodbye(&mut reader, &mut writer, last_words.as_bytes()).await;
+}
