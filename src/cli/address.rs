@@ -8,10 +8,12 @@ use std::{
 use anyhow::Context as _;
 
 use super::{
-    Failure,
-    client::{Address, Daemon, Secret, Trust},
+    access::{Access, Found},
+    client::{Address, Daemon},
 };
-use crate::config::{AUTO, BaseUrl, Environment, Place, Settings, Unusable, socket_candidates};
+use crate::config::{
+    AUTO, BaseUrl, DoorTls, Environment, KeyFile, Place, Settings, Unusable, socket_candidates,
+};
 
 /// Where the running daemon is. Without any of these, where its settings put it.
 #[derive(Debug, clap::Args)]
@@ -30,25 +32,6 @@ pub(super) struct Whereabouts {
     access: Access,
 }
 
-/// What the daemon asks of its callers, and who is taken for it. No secret is ever a flag itself:
-/// every user of the machine can read the list of processes.
-#[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
-pub(super) struct Access {
-    /// File with the secret that the door asks its callers for.
-    #[arg(long, value_name = "FILE")]
-    secret_file: Option<PathBuf>,
-    /// File with certificate authorities that are trusted beside the built-in ones, PEM; by default
-    /// `$SSL_CERT_FILE`.
-    #[arg(long, value_name = "FILE")]
-    ca_file: Option<PathBuf>,
-    /// File with the certificate that the door asks its callers for, PEM.
-    #[arg(long, value_name = "FILE")]
-    client_cert: Option<PathBuf>,
-    /// File with its key, PEM, if it is not in the same file.
-    #[arg(long, value_name = "FILE", requires = "client_cert")]
-    client_key: Option<PathBuf>,
-}
-
 impl Whereabouts {
     /// Every place where the daemon may be, best first.
     ///
@@ -56,81 +39,59 @@ impl Whereabouts {
     ///
     /// When the settings are asked for and cannot be used, or a file that is named cannot be read.
     pub(super) fn daemons(&self, environment: &Environment) -> anyhow::Result<Vec<Daemon>> {
-        let addresses = if let Some(path) = &self.socket {
-            vec![Address::Unix(path.clone())]
+        let places = if let Some(path) = &self.socket {
+            vec![Address::Unix(path.clone()).into()]
         } else if let Some(url) = &self.url {
-            vec![Address::Http(url.clone())]
+            vec![Address::Http(url.clone()).into()]
         } else {
             let file = self.config.as_deref();
             let loaded = Settings::load(file, environment, &[]).context(Unusable)?;
             of_settings(&loaded.settings, environment).context(Unusable)?
         };
-        let addresses = addresses.into_iter();
-        addresses
-            .map(|address| self.access.daemon(address, environment))
+        let places = places.into_iter();
+        places
+            .map(|place| self.access.daemon(place, environment))
             .collect()
     }
 }
 
-impl Access {
-    /// The daemon at this address.
-    ///
-    /// # Errors
-    ///
-    /// When a file that is named cannot be used.
-    pub(super) fn daemon(
-        &self,
-        address: Address,
-        environment: &Environment,
-    ) -> anyhow::Result<Daemon> {
-        let secret = self.secret_file.as_deref().map(Secret::read).transpose();
-        let secret = secret.context("--secret-file").context(Failure::Usage)?;
-        let tls = if address.is_https() {
-            let ca_file = self.ca_file.clone();
-            let trust = Trust {
-                ca_file: ca_file.or_else(|| environment.get("SSL_CERT_FILE").map(PathBuf::from)),
-                certificate: self.client_cert.clone(),
-                key: self.client_key.clone(),
-            };
-            Some(trust.client_config().context(Failure::Usage)?)
-        } else {
-            None
-        };
-        Ok(Daemon {
-            address,
-            secret,
-            tls,
-        })
-    }
-}
-
 /// The doors that a daemon with these settings would open.
-fn of_settings(settings: &Settings, environment: &Environment) -> anyhow::Result<Vec<Address>> {
-    let mut addresses = Vec::new();
+fn of_settings(settings: &Settings, environment: &Environment) -> anyhow::Result<Vec<Found>> {
+    let path = |file: &KeyFile| file.path(environment).ok();
+    let certificate = settings.tls.certificate.as_ref().and_then(path);
+    let mut found = Vec::new();
     for door in settings.doors()? {
-        match door.address {
+        let with_tls = door.tls == DoorTls::Required;
+        let addresses = match door.address {
             // Where it is, its unit knows.
-            Place::Systemd(_) => {}
-            Place::Tcp(address) => addresses.push(Address::Http(origin(address)?)),
+            Place::Systemd(_) => vec![],
+            Place::Tcp(address) => vec![Address::Http(origin(address, with_tls)?)],
             Place::Unix(path) if path == AUTO => {
                 let sockets = socket_candidates(environment).into_iter();
-                addresses.extend(sockets.map(Address::Unix));
+                sockets.map(Address::Unix).collect()
             }
-            Place::Unix(path) => addresses.push(Address::Unix(path.into())),
-        }
+            Place::Unix(path) => vec![Address::Unix(path.into())],
+        };
+        let secret_file = door.secret_file.as_ref().and_then(path);
+        found.extend(addresses.into_iter().map(|address| Found {
+            address,
+            certificate: certificate.clone(),
+            secret_file: secret_file.clone(),
+        }));
     }
-    Ok(addresses)
+    Ok(found)
 }
 
 /// How an address that is listened on is connected to.
-fn origin(mut address: SocketAddr) -> anyhow::Result<BaseUrl> {
+fn origin(mut address: SocketAddr, with_tls: bool) -> anyhow::Result<BaseUrl> {
     if address.ip().is_unspecified() {
         address.set_ip(match address.ip() {
             IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
             IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
         });
     }
-    format!("http://{address}")
+    let scheme = if with_tls { "https" } else { "http" };
+    format!("{scheme}://{address}")
         .parse()
         .map_err(anyhow::Error::msg)
 }
@@ -151,13 +112,15 @@ mod tests {
         settings.listen.unix = "/a/b.sock".into();
         settings.listen.tcp = "0.0.0.0:9".into();
         let shown = |settings: &Settings| -> Vec<String> {
-            let addresses = of_settings(settings, &Environment::default()).unwrap();
-            addresses.iter().map(Address::to_string).collect()
+            let found = of_settings(settings, &Environment::default()).unwrap();
+            found.iter().map(|it| it.address.to_string()).collect()
         };
         assert_eq!(shown(&settings), ["unix:/a/b.sock", "http://127.0.0.1:9"]);
         settings.listen.unix = "".into();
         settings.listen.tcp = "[::]:9".into();
         assert_eq!(shown(&settings), ["http://[::1]:9"]);
+        settings.tls.certificate = Some("/a/b.pem".parse().unwrap());
+        assert_eq!(shown(&settings), ["https://[::1]:9"]);
         let usual = ["unix:/run/discordd/discordd.sock", "http://127.0.0.1:9091"];
         assert_eq!(shown(&Settings::default()), usual);
     }

@@ -14,7 +14,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     Failure,
-    address::{Access, parse_url},
+    access::Access,
+    address::parse_url,
     call::TOKEN_VARIABLE,
     client::{Address, Daemon},
     pass::{Bot, PassOn},
@@ -248,7 +249,9 @@ impl Args {
                 Err(useless.context(Failure::Usage))
             };
         };
-        self.access.daemon(address.clone(), environment).map(Some)
+        self.access
+            .daemon(address.clone().into(), environment)
+            .map(Some)
     }
 
     fn guild(&self, environment: &Environment) -> anyhow::Result<Option<String>> {

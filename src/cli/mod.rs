@@ -1,5 +1,6 @@
 //! The command line: one file for each command.
 
+mod access;
 mod address;
 mod call;
 mod client;

@@ -68,6 +68,7 @@ impl Secure {
             config.with_no_client_auth()
         };
         let (certificate, key) = signed();
+        fs::write(folder.join("server.pem"), certificate.pem()).unwrap();
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let config = config.with_single_cert(vec![certificate.der().clone()], key);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -197,6 +198,46 @@ fn the_secret_of_a_file_is_shown_before_the_call_and_to_nobody_else() {
     let (code, stdout, stderr) = seen(&[&args[..], &["--socket", fake.path()]].concat(), &[]);
     assert_eq!((code, stderr.as_str()), (0, ""), "{stdout}");
     assert_eq!(fake.asked(), format!("{{\"secret\":\"{SECRET}\"}}\n"));
+}
+
+#[test]
+fn a_daemon_is_met_as_its_settings_say() {
+    let secure = Secure::start(false);
+    let folder = Folder::new();
+    let (file, secret_file) = (folder.join("config.toml"), folder.join("secrets"));
+    fs::write(
+        &secret_file,
+        format!("{SECRET}\nthe-one-before-0123456789\n"),
+    )
+    .unwrap();
+    let address = secure.url.replace("https://localhost", "127.0.0.1");
+    let door = format!(
+        "address = 'tcp:{address}'\ntls = 'required'\nsecret_file = '{}'",
+        secret_file.display()
+    );
+    let health = |certificate: &str| {
+        let text = format!(
+            "[listen]\nunix = ''\ntcp = ''\n[tls]\ncertificate = '{}'\nkey = 'key.pem'\n[[door]]\n{door}\n",
+            secure.file(certificate)
+        );
+        fs::write(&file, text).unwrap();
+        // What authorities there are elsewhere is no matter here.
+        let variables = [("SSL_CERT_FILE", secure.file("ca.pem"))];
+        let variables = variables
+            .each_ref()
+            .map(|(name, file)| (*name, file.as_str()));
+        seen(&["health", "--config", file.to_str().unwrap()], &variables)
+    };
+    // It is known by its certificate, which is for another name.
+    let (code, _, stderr) = health("server.pem");
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    let asked = secure.requests.recv().unwrap();
+    let header = format!("\r\ndiscordd-secret: {SECRET}\r\n");
+    assert!(asked.contains(&header), "{asked}");
+    let (code, _, stderr) = health("client.pem");
+    assert_eq!(code, 2);
+    assert!(stderr.contains("another certificate"), "{stderr}");
+    assert!(secure.requests.try_recv().is_err());
 }
 
 #[test]

@@ -17,7 +17,10 @@ use serde_json::value::RawValue;
 use tokio::time::{Instant, timeout_at};
 
 use self::connection::Connection;
-pub(super) use self::{secret::Secret, trust::Trust};
+pub(super) use self::{
+    secret::Secret,
+    trust::{Trust, pinned},
+};
 use crate::config::BaseUrl;
 
 /// Longest wait for an answer.

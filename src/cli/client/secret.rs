@@ -14,7 +14,7 @@ pub(super) const HEADER: &str = "discordd-secret";
 pub(in crate::cli) struct Secret(SecretString);
 
 impl Secret {
-    /// Reads it from its file, where a line end may stand behind it.
+    /// Reads the first one in a file, which has one a line.
     ///
     /// # Errors
     ///
@@ -27,7 +27,8 @@ impl Secret {
     }
 
     fn parse(text: &str) -> anyhow::Result<Self> {
-        let text = text.trim();
+        let mut lines = text.lines().map(str::trim);
+        let text = lines.find(|line| !line.is_empty()).unwrap_or_default();
         let fits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
         anyhow::ensure!(
             fits,
@@ -56,11 +57,11 @@ mod tests {
 
     #[test]
     fn a_secret_is_visible_ascii_and_goes_out_quoted() {
-        let secret = Secret::parse("a\"b\\c\n").map_err(drop).unwrap();
+        let secret = Secret::parse("\na\"b\\c \nnext").map_err(drop).unwrap();
         assert_eq!(secret.first_text(), "{\"secret\":\"a\\\"b\\\\c\"}\n");
         assert_eq!(secret.header_value(), "a\"b\\c");
         assert!(secret.header_value().is_sensitive());
-        for wrong in ["", "\n", "a b", "a\nb", "\u{e9}"] {
+        for wrong in ["", "\n", "a b", "a b\nc", "\u{e9}"] {
             assert!(Secret::parse(wrong).is_err(), "{wrong:?}");
         }
     }
