@@ -14,7 +14,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     config::Settings,
     discord::Exit,
-    listener::{Door, Reception},
+    listener::{self, Door, Reception},
     metrics::Metrics,
     notify,
     operation::Hall,
@@ -30,8 +30,9 @@ const LAST_WORDS: Duration = Duration::from_millis(100);
 /// # Errors
 ///
 /// When the daemon cannot start, or cannot go on.
-pub async fn run(settings: Settings, doors: Vec<Door>, upstream: String) -> anyhow::Result<()> {
+pub async fn run(mut settings: Settings, doors: Vec<Door>, upstream: String) -> anyhow::Result<()> {
     let mut stops = Stops::listen().context("listen for signals")?;
+    listener::fit(&mut settings.limits);
     let far_side = TaskTracker::new();
     let ended = CancellationToken::new();
     let metrics = Arc::new(Metrics::default());

@@ -9,6 +9,8 @@ use super::{Discord, Limits, Tls};
 
 /// How many of anything there may be.
 const COUNTS: RangeInclusive<usize> = 1..=1_000_000;
+/// How deep a text may be nested: the reader of JSON takes no more.
+const DEPTHS: RangeInclusive<usize> = 1..=128;
 /// How large a text or a buffer may be, in bytes.
 const SIZES: RangeInclusive<usize> = 1 << 10..=1 << 30;
 /// How long anything may take.
@@ -24,7 +26,9 @@ impl Limits {
             ("batch", self.batch),
             ("calls", self.calls),
             ("calls_per_connection", self.calls_per_connection),
+            ("calls_per_peer", self.calls_per_peer),
             ("connections", self.connections),
+            ("connections_per_peer", self.connections_per_peer),
         ] {
             within(
                 &format!("limits.{name}"),
@@ -33,6 +37,8 @@ impl Limits {
                 ToString::to_string,
             )?;
         }
+        let plain = ToString::to_string;
+        within("limits.depth", &self.depth, &DEPTHS, plain)?;
         for (name, value) in [
             ("request_bytes", self.request_bytes.bytes()),
             ("response_bytes", self.response_bytes.bytes()),
@@ -48,6 +54,7 @@ impl Limits {
             ("first_byte_timeout", self.first_byte_timeout),
             ("header_timeout", self.header_timeout),
             ("idle_timeout", self.idle_timeout),
+            ("write_timeout", self.write_timeout),
         ] {
             within(&format!("limits.{name}"), &value, &TIMES, |time| {
                 humantime::format_duration(*time)

@@ -101,10 +101,14 @@ pub struct Tls {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// Connections at once, over all doors; further ones wait in the kernel.
+    /// Connections at once, over all doors; further ones are told so and closed.
     pub connections: usize,
+    /// Connections at once of one peer.
+    pub connections_per_peer: usize,
     /// Calls to Discord at once, over all connections; further ones are refused with 503.
     pub calls: usize,
+    /// Calls to Discord at once of one peer; further ones are refused with 503.
+    pub calls_per_peer: usize,
     /// Calls under way at once on one connection; the daemon reads no further until one is done.
     pub calls_per_connection: usize,
     /// Largest JSON text or HTTP body taken.
@@ -113,6 +117,8 @@ pub struct Limits {
     pub response_bytes: Size,
     /// Calls in one batch.
     pub batch: usize,
+    /// Deepest nesting of a JSON text.
+    pub depth: usize,
     /// Time to the first byte of a connection.
     #[serde(with = "units::duration")]
     pub first_byte_timeout: Duration,
@@ -122,6 +128,9 @@ pub struct Limits {
     /// Time for the body of an HTTP request, and for a JSON text once begun.
     #[serde(with = "units::duration")]
     pub body_timeout: Duration,
+    /// Time without the peer reading anything of an answer that waits for it.
+    #[serde(with = "units::duration")]
+    pub write_timeout: Duration,
     /// Time a connection may be open with nothing under way.
     #[serde(with = "units::duration")]
     pub idle_timeout: Duration,
@@ -214,15 +223,19 @@ impl Default for Listen {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections: 10_240,
+            connections: 16_384,
+            connections_per_peer: 12_288,
             calls: 512,
+            calls_per_peer: 384,
             calls_per_connection: 64,
             request_bytes: Size::mebibytes(1),
             response_bytes: Size::mebibytes(1),
             batch: 100,
+            depth: 128,
             first_byte_timeout: Duration::from_secs(60),
             header_timeout: Duration::from_secs(30),
             body_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(600),
             call_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(35),

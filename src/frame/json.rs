@@ -5,7 +5,7 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::{Broken, End, Found, Framing, MAX_DEPTH};
+use super::{Bounds, Broken, End, Found, Framing};
 
 /// Finds JSON texts in a stream of bytes, however the reads fall.
 pub struct JsonTexts {
@@ -14,7 +14,7 @@ pub struct JsonTexts {
     /// How much of it has been looked at.
     scanned: usize,
     inside: Inside,
-    max_text_bytes: usize,
+    bounds: Bounds,
 }
 
 /// Where in a text the scan is.
@@ -35,14 +35,14 @@ enum Inside {
 }
 
 impl JsonTexts {
-    /// Makes one that takes texts of up to `max_text_bytes`.
+    /// Makes one that takes texts within `bounds`.
     #[must_use]
-    pub fn new(max_text_bytes: usize) -> Self {
+    pub fn new(bounds: Bounds) -> Self {
         Self {
             received: BytesMut::new(),
             scanned: 0,
             inside: Inside::Nothing,
-            max_text_bytes,
+            bounds,
         }
     }
 
@@ -54,8 +54,9 @@ impl JsonTexts {
             (Inside::Rubbish, _) => (Inside::Rubbish, Step::Forget),
             (Inside::Nothing, b'{' | b'[') => (Inside::Brackets { depth: 1 }, Step::On),
             (Inside::Nothing, _) => (Inside::Line, Step::On),
-            (Inside::Brackets { depth: MAX_DEPTH }, b'{' | b'[') => {
-                return Step::Broken(Broken::Depth);
+            (Inside::Brackets { depth }, b'{' | b'[') if depth >= self.bounds.max_depth => {
+                let max_depth = self.bounds.max_depth;
+                return Step::Broken(Broken::Depth { max_depth });
             }
             (Inside::Brackets { depth }, b'{' | b'[') => {
                 (Inside::Brackets { depth: depth + 1 }, Step::On)
@@ -115,9 +116,9 @@ impl Framing for JsonTexts {
         while self.scanned < self.received.len() {
             let byte = self.received[self.scanned];
             self.scanned += 1;
-            if self.scanned > self.max_text_bytes {
+            let max_bytes = self.bounds.max_bytes;
+            if self.scanned > max_bytes {
                 self.leave(byte);
-                let max_bytes = self.max_text_bytes;
                 return Some(Found::Broken(Broken::Size { max_bytes }));
             }
             match self.step(byte) {
@@ -169,13 +170,40 @@ enum Step {
     On,
 }
 
+/// Whether a text that has come whole is nested deeper than `max_depth`.
+#[must_use]
+pub fn is_deeper(text: &[u8], max_depth: usize) -> bool {
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    for byte in text {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'{' | b'[' if !in_string => {
+                depth += 1;
+                if depth > max_depth {
+                    return true;
+                }
+            }
+            b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    false
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const BOUNDS: Bounds = Bounds {
+        max_bytes: 200,
+        max_depth: 90,
+    };
+
     /// Everything found in `input`, read `chunk` bytes at a time.
     fn found(input: &[u8], chunk: usize) -> Vec<Result<String, Broken>> {
-        let mut framer = JsonTexts::new(200);
+        let mut framer = JsonTexts::new(BOUNDS);
         let mut found = Vec::new();
         for read in input.chunks(chunk) {
             framer.buffer().extend_from_slice(read);
@@ -229,15 +257,28 @@ mod tests {
         check("{\"a\":\"b\n{}", &[Err(Broken::OpenString), Ok("{}")]);
         check("{\"a\":1", &[Err(Broken::Cut)]);
         check("{\"a", &[Err(Broken::Cut)]);
-        let deep = format!("{}\n{{}}", "[".repeat(MAX_DEPTH + 1));
-        check(&deep, &[Err(Broken::Depth), Ok("{}")]);
+        let max_depth = BOUNDS.max_depth;
+        let deep = format!("{}\n{{}}", "[".repeat(max_depth + 1));
+        check(&deep, &[Err(Broken::Depth { max_depth }), Ok("{}")]);
         let long = format!("[\"{}\"]\n{{}}", "x".repeat(300));
         check(&long, &[Err(Broken::Size { max_bytes: 200 }), Ok("{}")]);
     }
 
     #[test]
     fn the_deepest_text_allowed_is_taken() {
-        let deep = format!("{}{}", "[".repeat(MAX_DEPTH), "]".repeat(MAX_DEPTH));
-        assert_eq!(found(deep.as_bytes(), 512).len(), 2 - 1);
+        let nested = |depth| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        let deep = nested(BOUNDS.max_depth);
+        assert_eq!(found(deep.as_bytes(), 512), [Ok(deep.clone())]);
+        assert!(!is_deeper(deep.as_bytes(), BOUNDS.max_depth));
+        let deeper = nested(BOUNDS.max_depth + 1);
+        assert!(is_deeper(deeper.as_bytes(), BOUNDS.max_depth));
+        for (text, deep) in [
+            (r#"{"[[\"[[":[]}"#, false),
+            ("[][][]", false),
+            ("]]]", false),
+            (r#"["\\",[[]]]"#, true),
+        ] {
+            assert_eq!(is_deeper(text.as_bytes(), 2), deep, "{text}");
+        }
     }
 }

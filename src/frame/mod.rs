@@ -7,10 +7,19 @@ mod websocket;
 
 use bytes::{Bytes, BytesMut};
 
-pub use self::{json::JsonTexts, websocket::Messages};
+pub use self::{
+    json::{JsonTexts, is_deeper},
+    websocket::Messages,
+};
 
-/// Deepest nesting of a text.
-pub const MAX_DEPTH: usize = 128;
+/// How large a text may be.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// How long, in bytes.
+    pub max_bytes: usize,
+    /// How deep, in brackets.
+    pub max_depth: usize,
+}
 
 /// How texts lie in a stream of bytes.
 pub trait Framing {
@@ -62,9 +71,12 @@ pub enum Broken {
     /// The input ended in the middle of it.
     #[error("the input ended in the middle of a JSON text")]
     Cut,
-    /// Nested deeper than [`MAX_DEPTH`].
-    #[error("a JSON text is nested deeper than {MAX_DEPTH}")]
-    Depth,
+    /// Nested deeper than the limit.
+    #[error("a JSON text is nested deeper than {max_depth}")]
+    Depth {
+        /// The limit.
+        max_depth: usize,
+    },
     /// A line ended inside a string.
     #[error("a line ends inside a JSON string")]
     OpenString,

@@ -14,7 +14,7 @@ use tungstenite::protocol::{
     },
 };
 
-use super::{End, Found, Framing};
+use super::{Bounds, Broken, End, Found, Framing, is_deeper};
 
 /// Largest payload of a control frame, in bytes.
 /// See <https://www.rfc-editor.org/rfc/rfc6455#section-5.5>.
@@ -27,18 +27,18 @@ pub struct Messages {
     begun: Option<BytesMut>,
     /// Why the connection ends.
     code: CloseCode,
-    max_text_bytes: usize,
+    bounds: Bounds,
 }
 
 impl Messages {
-    /// Makes one that takes messages of up to `max_text_bytes`.
+    /// Makes one that takes messages within `bounds`.
     #[must_use]
-    pub fn new(max_text_bytes: usize) -> Self {
+    pub fn new(bounds: Bounds) -> Self {
         Self {
             received: BytesMut::new(),
             begun: None,
             code: CloseCode::Normal,
-            max_text_bytes,
+            bounds,
         }
     }
 
@@ -76,7 +76,7 @@ impl Messages {
             OpCode::Data(_) => {
                 let begun = self.begun.as_ref().map_or(0, BytesMut::len) as u64;
                 let whole = begun.saturating_add(length);
-                if whole > self.max_text_bytes as u64 {
+                if whole > self.bounds.max_bytes as u64 {
                     return Err(CloseCode::Size);
                 }
                 Ok(())
@@ -110,7 +110,12 @@ impl Messages {
                     }
                 };
                 if header.is_final {
-                    return Ok(Some(Found::Text(message.freeze())));
+                    let max_depth = self.bounds.max_depth;
+                    return Ok(Some(if is_deeper(&message, max_depth) {
+                        Found::Broken(Broken::Depth { max_depth })
+                    } else {
+                        Found::Text(message.freeze())
+                    }));
                 }
                 self.begun = Some(message);
                 Ok(None)
@@ -206,7 +211,10 @@ mod tests {
 
     fn check(input: &[u8], expected: &[Found], code: CloseCode) {
         for chunk in 1..=input.len() {
-            let mut messages = Messages::new(100);
+            let mut messages = Messages::new(Bounds {
+                max_bytes: 100,
+                max_depth: 3,
+            });
             let mut found = Vec::new();
             for read in input.chunks(chunk) {
                 messages.buffer().extend_from_slice(read);
@@ -236,6 +244,14 @@ mod tests {
         ];
         let pong = Found::Reply(Bytes::from_static(b"\x8a\x04ping"));
         let expected = [text("{}"), text("[1]"), pong, text("{\"a\":1}"), Found::End];
+        check(&input.concat(), &expected, CloseCode::Normal);
+    }
+
+    #[test]
+    fn a_message_that_is_nested_too_deep_is_no_text_and_the_next_one_is() {
+        let input = [sent(1, true, b"[[[[]]]]"), sent(1, true, b"[[[]]]")];
+        let deep = Found::Broken(Broken::Depth { max_depth: 3 });
+        let expected = [deep, text("[[[]]]")];
         check(&input.concat(), &expected, CloseCode::Normal);
     }
 

@@ -4,6 +4,8 @@
 //! umask of the whole process. It must not read JSON.
 
 mod connection;
+mod crowd;
+mod descriptors;
 mod inherited;
 mod keys;
 mod line;
@@ -19,13 +21,13 @@ use std::{fmt, io, sync::Arc, time::Duration};
 use axum::Router;
 use tokio::{
     net::{TcpListener, UnixListener},
-    sync::Semaphore,
     time::{Instant, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::line::{Line, Stream};
 pub use self::{
+    descriptors::fit,
     open::open,
     tls::Terms,
     unix::{InUse, OpenSocket},
@@ -35,7 +37,7 @@ use crate::{
     discord::Peer,
     metrics,
     operation::{Rights, User},
-    surface::{Entrance, Rpc, Visitor, Web, http},
+    surface::{Entrance, Rpc, Shares, Visitor, Web, http},
 };
 
 /// Connections that may wait to be accepted.
@@ -79,7 +81,9 @@ pub struct Reception {
     first_byte_timeout: Duration,
     header_timeout: Duration,
     calls_per_connection: usize,
-    places: Arc<Semaphore>,
+    places: Arc<Shares>,
+    /// For connections that there is no place for, until they know it.
+    reserve: Arc<Shares>,
     tracker: TaskTracker,
     close: CancellationToken,
     stop: CancellationToken,
@@ -105,6 +109,14 @@ enum Kind {
     },
 }
 
+/// Why a connection was not accepted.
+enum Unaccepted {
+    /// It was over already.
+    Gone(io::Error),
+    /// The system has too little of something, such as descriptors.
+    Shortage(io::Error),
+}
+
 impl Kind {
     fn tcp(listener: std::net::TcpListener) -> io::Result<Self> {
         let address = listener.local_addr()?;
@@ -122,17 +134,19 @@ impl Kind {
 
 impl Listener {
     /// Accepts a connection and counts it at its door.
-    async fn accept(&self) -> io::Result<(Line, Visitor)> {
+    async fn accept(&self) -> Result<(Line, Visitor), Unaccepted> {
         let (stream, peer, entrance, user) = match &self.kind {
             Kind::Tcp { listener, entrance } => {
-                let (stream, address) = listener.accept().await?;
-                stream.set_nodelay(true)?;
+                let accepted = listener.accept().await;
+                let (stream, address) = accepted.map_err(Unaccepted::Shortage)?;
+                stream.set_nodelay(true).map_err(Unaccepted::Gone)?;
                 let peer = Peer::tcp(address.ip());
                 (Stream::Tcp(stream), peer, *entrance, None)
             }
             Kind::Unix { listener, door } => {
-                let (stream, _) = listener.accept().await?;
-                let credentials = stream.peer_cred()?;
+                let accepted = listener.accept().await;
+                let (stream, _) = accepted.map_err(Unaccepted::Shortage)?;
+                let credentials = stream.peer_cred().map_err(Unaccepted::Gone)?;
                 let (uid, gid) = (credentials.uid(), credentials.gid());
                 let peer = Peer::Unix { door: *door, uid };
                 let user = Some(User { uid, gid });
@@ -148,6 +162,8 @@ impl Listener {
             connection: Some(Arc::new(self.figures.accept())),
             user,
             rights: self.rights.clone(),
+            place: None,
+            turned_away: None,
         };
         Ok((line, visitor))
     }
@@ -191,7 +207,8 @@ impl Reception {
             first_byte_timeout: limits.first_byte_timeout,
             header_timeout: limits.header_timeout,
             calls_per_connection: limits.calls_per_connection,
-            places: Arc::new(Semaphore::new(limits.connections)),
+            places: Shares::new(limits.connections, limits.connections_per_peer),
+            reserve: Shares::new(crowd::RESERVE, crowd::RESERVE_PER_PEER),
             tracker,
             close,
             stop,
@@ -232,6 +249,7 @@ impl Reception {
 
     /// Accepts until the daemon stops.
     async fn receive(&self, listener: &Listener) {
+        let mut is_short = false;
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -240,17 +258,17 @@ impl Reception {
             };
             match accepted {
                 Ok((line, visitor)) => {
-                    // One connection of each door may wait here for a place. If the daemon stops
-                    // meanwhile it is served without: nobody else has it.
-                    let place = tokio::select! {
-                        biased;
-                        place = Arc::clone(&self.places).acquire_owned() => Some(place),
-                        () = self.close.cancelled() => None,
-                    };
-                    self.begin(line, visitor, place);
+                    is_short = false;
+                    self.receive_one(line, visitor);
                 }
-                Err(err) => {
-                    tracing::warn!(%err, "cannot accept a connection, pausing");
+                Err(Unaccepted::Gone(err)) => {
+                    tracing::debug!(%err, "a connection was over before it was looked at");
+                }
+                Err(Unaccepted::Shortage(err)) => {
+                    if !is_short {
+                        tracing::warn!(%err, "cannot accept connections, trying again");
+                    }
+                    is_short = true;
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
@@ -261,20 +279,10 @@ impl Reception {
     async fn receive_queued(&self, listener: &Listener) {
         let last = Instant::now() + QUEUE_LIMIT;
         while Instant::now() < last {
-            let place = Arc::clone(&self.places).try_acquire_owned();
             match timeout(QUEUE_PAUSE, listener.accept()).await {
-                Ok(Ok((line, visitor))) => self.begin(line, visitor, place),
+                Ok(Ok((line, visitor))) => self.receive_one(line, visitor),
                 Ok(Err(_)) | Err(_) => return,
             }
         }
-    }
-
-    /// Serves a connection on a task of its own, which keeps its `place` as long.
-    fn begin(&self, line: Line, visitor: Visitor, place: impl Send + 'static) {
-        let served = self.clone().serve_connection(line, visitor);
-        self.tracker.spawn(async move {
-            served.await;
-            drop(place);
-        });
     }
 }

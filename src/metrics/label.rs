@@ -45,6 +45,8 @@ pub enum Refusal {
     Channel,
     /// A body is not of the type that is wanted.
     ContentType,
+    /// As many connections are open as the settings take; some are closed without a word.
+    Crowded,
     /// The connection ended within a body.
     Cut,
     /// The door is not for callers of the group.
@@ -67,6 +69,10 @@ pub enum Refusal {
     Origin,
     /// A text is not JSON.
     ParseError,
+    /// A peer has as many calls under way as the settings give one.
+    PeerBusy,
+    /// A peer has as many connections as the settings give one.
+    PeerCrowded,
     /// Nothing may be changed through the door.
     ReadOnly,
     /// The secret of the door was not shown, or another.
@@ -79,6 +85,8 @@ pub enum Refusal {
     TooLarge,
     /// The door is not for the user.
     Uid,
+    /// Nothing of an answer was read in time.
+    Unread,
 }
 
 impl Label for Refusal {

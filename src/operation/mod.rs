@@ -7,6 +7,7 @@ mod body;
 mod error;
 mod guild;
 mod health;
+mod limit;
 mod list_channels;
 mod params;
 mod rights;
@@ -23,6 +24,7 @@ use twilight_model::id::{Id, marker::ChannelMarker};
 
 pub use self::{
     error::{Details, Error},
+    limit::Limit,
     params::Params,
     rights::{DISCOVER, Denied, Reach, Rights, Secret, User},
 };

@@ -7,7 +7,7 @@ use hyper::body::Body as _;
 use tokio::time::timeout;
 
 use super::rpc::Shared;
-use crate::metrics::Refusal;
+use crate::{frame::is_deeper, metrics::Refusal};
 
 /// How much of a body that is too large is read and thrown away, in bytes: closing on unread input
 /// would reset the connection, and the answer with it.
@@ -19,6 +19,12 @@ pub(super) enum Unread {
     /// The connection ended within it.
     #[error("the body was cut")]
     Cut,
+    /// It is nested too deep.
+    #[error("the JSON is nested deeper than {max}")]
+    Deep {
+        /// How deep it may be.
+        max: usize,
+    },
     /// It did not come to its end in time.
     #[error("the rest of the body did not come in time")]
     Late,
@@ -34,6 +40,7 @@ impl Unread {
     fn refusal(self) -> Refusal {
         match self {
             Self::Cut => Refusal::Cut,
+            Self::Deep { .. } => Refusal::ParseError,
             Self::Late => Refusal::Late,
             Self::TooLong { .. } => Refusal::TooLarge,
         }
@@ -41,7 +48,7 @@ impl Unread {
 
     pub(super) fn status(self) -> StatusCode {
         match self {
-            Self::Cut => StatusCode::BAD_REQUEST,
+            Self::Cut | Self::Deep { .. } => StatusCode::BAD_REQUEST,
             Self::Late => StatusCode::REQUEST_TIMEOUT,
             Self::TooLong { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         }
@@ -54,6 +61,15 @@ pub(super) async fn read(shared: &Shared, body: Body) -> Result<Bytes, Unread> {
     let reading = read_whole(body, limits.request_bytes.bytes());
     let read = timeout(limits.body_timeout, reading).await;
     let read = read.unwrap_or(Err(Unread::Late));
+    let max = limits.depth;
+    let read = read.and_then(|body| {
+        let deep = is_deeper(&body, max);
+        if deep {
+            Err(Unread::Deep { max })
+        } else {
+            Ok(body)
+        }
+    });
     read.inspect_err(|unread| shared.hall.metrics.refuse(unread.refusal()))
 }
 

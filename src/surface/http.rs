@@ -1,13 +1,13 @@
 //! HTTP/1.1: `POST /` is JSON-RPC, an upgrade of it is WebSocket, `/mcp` is MCP, three paths are the
 //! REST API of the service this replaces, and a few pages tell how the daemon is.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{error::Error as _, io, pin::pin, sync::Arc, time::Duration};
 
 use axum::{
     Router,
     body::Body,
     extract::{Extension, Request, State},
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     middleware::from_fn_with_state,
     response::{IntoResponse, Response},
     routing::{any, get, post},
@@ -30,10 +30,10 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use super::{
-    Caller, Rpc, SECRET, Traceparent, Visitor, Web,
+    Caller, Rpc, SECRET, Traceparent, TurnedAway, Visitor, Web,
     admit::keep_out_strangers,
     body::{self, Unread},
-    document::{invalid_request, parse_error},
+    document::{self, invalid_request, parse_error},
     mcp::{Endpoint, Offer},
     rest,
     web::keep_out_pages,
@@ -120,7 +120,7 @@ pub async fn serve<S>(
     let limits = &rpc.shared.limits;
     // hyper would wait for ever for a peer that does not read.
     let mut stream = TimeoutWriter::new(stream);
-    stream.set_timeout(Some(limits.body_timeout));
+    stream.set_timeout(Some(limits.write_timeout));
     let under_way = Arc::new(());
     let service = service_fn(|mut request: HyperRequest<Incoming>| {
         let (router, under_way) = (router.clone(), Arc::clone(&under_way));
@@ -154,6 +154,12 @@ pub async fn serve<S>(
         }
     };
     if let Err(err) = served {
+        let source = err.source().and_then(|it| it.downcast_ref::<io::Error>());
+        if err.is_timeout() {
+            rpc.metrics().refuse(Refusal::Late);
+        } else if source.is_some_and(|it| it.kind() == io::ErrorKind::TimedOut) {
+            rpc.metrics().refuse(Refusal::Unread);
+        }
         tracing::debug!(%err, "an HTTP connection ended early");
     }
 }
@@ -188,14 +194,28 @@ async fn call(
         let why = invalid_request("null", ONLY_JSON);
         return json(StatusCode::UNSUPPORTED_MEDIA_TYPE, why);
     }
-    let body = match read(&site.rpc, body).await {
+    // What is wrong with a text is told in the answer to it.
+    let body = match read(&site.rpc, body, StatusCode::OK).await {
         Ok(body) => body,
         Err(refused) => return refused,
     };
-    match site.rpc.answer(&body, &caller).await {
-        Some(answer) => json(StatusCode::OK, answer),
-        None => StatusCode::NO_CONTENT.into_response(),
+    let answer = site.rpc.answer(&body, &caller).await;
+    match (answer, &caller.visitor.turned_away) {
+        (Some(answer), Some(turned_away)) if turned_away.over.is_cancelled() => {
+            turn_away(turned_away, answer)
+        }
+        (Some(answer), _) => json(StatusCode::OK, answer),
+        (None, _) => StatusCode::NO_CONTENT.into_response(),
     }
+}
+
+/// Answers on a connection that there is no place for.
+fn turn_away(turned_away: &TurnedAway, why: String) -> Response {
+    let wait = turned_away.error().details().retry_after_secs();
+    let mut answer = json(StatusCode::SERVICE_UNAVAILABLE, why);
+    let close = HeaderValue::from_static("close");
+    answer.headers_mut().insert(header::CONNECTION, close);
+    rest::told_to_wait(answer, wait)
 }
 
 /// Answers as the service that this one replaces.
@@ -223,7 +243,7 @@ async fn ask_rest(
 /// Answers a message of MCP's.
 async fn ask_mcp(State(site): State<Site>, request: Request) -> Response {
     let (mut head, body) = request.into_parts();
-    let body = match read(&site.rpc, body).await {
+    let body = match read(&site.rpc, body, StatusCode::BAD_REQUEST).await {
         Ok(body) => body,
         Err(refused) => return refused,
     };
@@ -240,6 +260,9 @@ async fn upgrade(
 ) -> Response {
     if takes_event_stream(request.headers()) {
         return ask_mcp(State(site), request).await;
+    }
+    if let Some(turned_away) = &caller.visitor.turned_away {
+        return turn_away(turned_away, document::error(&turned_away.error()));
     }
     caller.framing = Framing::Websocket;
     websocket::upgrade(site.rpc, request, caller, site.stop)
@@ -272,16 +295,16 @@ async fn openrpc(State(site): State<Site>, Extension(caller): Extension<Caller>)
     }
 }
 
-/// Reads a body, or says in JSON-RPC why not.
-async fn read(rpc: &Rpc, body: Body) -> Result<Bytes, Response> {
+/// Reads a body, or says in JSON-RPC why not, under the status `deep` if it is nested too deep.
+async fn read(rpc: &Rpc, body: Body, deep: StatusCode) -> Result<Bytes, Response> {
     let read = body::read(&rpc.shared, body).await;
     read.map_err(|unread| {
         let why = unread.to_string();
-        let why = match unread {
-            Unread::Cut | Unread::Late => parse_error(&why),
-            Unread::TooLong { .. } => invalid_request("null", &why),
-        };
-        json(unread.status(), why)
+        match unread {
+            Unread::Cut | Unread::Late => json(unread.status(), parse_error(&why)),
+            Unread::Deep { .. } => json(deep, parse_error(&why)),
+            Unread::TooLong { .. } => json(unread.status(), invalid_request("null", &why)),
+        }
     })
 }
 

@@ -13,7 +13,7 @@ pub async fn serve<S>(mut stream: S, rpc: Arc<Rpc>, mut caller: Caller, stop: Ca
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut texts = JsonTexts::new(rpc.shared.limits.request_bytes.bytes());
+    let mut texts = JsonTexts::new(rpc.shared.bounds());
     let asked = admit::ask(&mut stream, &mut texts, &rpc, &mut caller, &stop).await;
     if let Err(why) = asked {
         let why = why + "\n";

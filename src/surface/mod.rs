@@ -13,6 +13,7 @@ pub mod openrpc;
 mod rest;
 mod rpc;
 mod seen;
+mod shares;
 pub mod stream;
 mod traceparent;
 mod web;
@@ -25,13 +26,19 @@ use std::{
 
 use axum::http::HeaderName;
 use tokio::{sync::Semaphore, time::sleep};
+use tokio_util::sync::CancellationToken;
 
-pub use self::{rpc::Rpc, traceparent::Traceparent, web::Web};
+pub use self::{
+    rpc::Rpc,
+    shares::{Full, Place, Shares},
+    traceparent::Traceparent,
+    web::Web,
+};
 use crate::{
     config::Live,
     discord::{InvalidToken, Peer, Token},
     metrics::{Connection, Framing},
-    operation::{Rights, Secret, User},
+    operation::{Effect, Error, Limit, Rights, Secret, User},
 };
 
 /// The header that carries the secret of a door.
@@ -73,6 +80,19 @@ pub struct Visitor {
     pub user: Option<User>,
     /// What may be asked for at the door it came through.
     pub rights: Live<Rights>,
+    /// The place that its connection takes among all connections.
+    pub place: Option<Arc<Place>>,
+    /// Set if there is no place for it among them.
+    pub turned_away: Option<TurnedAway>,
+}
+
+/// Of a connection that there is no place for: its calls are refused, and it is closed.
+#[derive(Clone)]
+pub struct TurnedAway {
+    /// Which limit is reached.
+    pub full: Full,
+    /// Cancelled when it knows.
+    pub over: CancellationToken,
 }
 
 /// Who asks, as far as the connection or the request tells.
@@ -137,7 +157,29 @@ impl Visitor {
             connection: None,
             user: None,
             rights: Live::new(Rights::default()),
+            place: None,
+            turned_away: None,
         }
+    }
+
+    /// Refuses a call on a connection that there is no place for.
+    fn admit(&self, effect: Effect) -> Result<(), Error> {
+        match &self.turned_away {
+            Some(turned_away) if effect != Effect::Local => {
+                turned_away.over.cancel();
+                Err(turned_away.error())
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+impl TurnedAway {
+    fn error(&self) -> Error {
+        Error::Limited(match self.full {
+            Full::All { limit } => Limit::Connections { limit },
+            Full::Peer { limit } => Limit::ConnectionsOfPeer { limit },
+        })
     }
 }
 

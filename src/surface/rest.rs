@@ -108,10 +108,15 @@ pub(super) fn failed(error: &Error) -> Response {
     let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let details = error.details();
     let wait = details.retry_after_secs();
-    let mut answer = spell(status, error.sentence(), Data::Call(Box::new(details)));
-    if let Some(wait) = wait {
+    let answer = spell(status, error.sentence(), Data::Call(Box::new(details)));
+    told_to_wait(answer, wait)
+}
+
+/// Adds for how many seconds to wait, if that is known.
+pub(super) fn told_to_wait(mut answer: Response, secs: Option<u64>) -> Response {
+    if let Some(secs) = secs {
         let headers = answer.headers_mut();
-        headers.insert(header::RETRY_AFTER, HeaderValue::from(wait));
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(secs));
     }
     answer
 }

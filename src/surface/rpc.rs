@@ -20,19 +20,20 @@ use jsonrpsee::{
 };
 use serde::Deserialize;
 use serde_json::value::{RawValue, to_raw_value};
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 use super::{
-    Caller, openrpc,
+    Caller, Full, Shares, openrpc,
     seen::{Seen, tell_bot},
 };
 use crate::{
     config::Limits,
     discord::{Delivered, Peer, Progress, Token},
+    frame::Bounds,
     metrics::{Method, Metrics},
-    operation::{Call, DISCOVER, Effect, Entry, Error, Hall, Job, Params, Rights, TABLE},
+    operation::{Call, DISCOVER, Effect, Entry, Error, Hall, Job, Limit, Params, Rights, TABLE},
 };
 
 /// Every method, ready to be called.
@@ -45,7 +46,7 @@ pub struct Rpc {
 pub(super) struct Shared {
     pub(super) hall: Arc<Hall>,
     pub(super) limits: Limits,
-    places: Semaphore,
+    places: Arc<Shares>,
     pub(super) tracker: TaskTracker,
     /// What is counted of each operation, in the order of the table, then of `rpc.discover`, and
     /// then of whatever is called that there is not.
@@ -85,7 +86,7 @@ impl Rpc {
         let shared = Arc::new(Shared {
             figures: names.map(|name| hall.metrics.method(name)).collect(),
             hall,
-            places: Semaphore::new(limits.calls),
+            places: Shares::new(limits.calls, limits.calls_per_peer),
             limits,
             tracker,
         });
@@ -154,6 +155,14 @@ impl Asker {
 }
 
 impl Shared {
+    /// How large a text may be.
+    pub(super) fn bounds(&self) -> Bounds {
+        Bounds {
+            max_bytes: self.limits.request_bytes.bytes(),
+            max_depth: self.limits.depth,
+        }
+    }
+
     /// Reads the params of a call: its token and its time, and then its own.
     pub(super) fn begin(
         &self,
@@ -226,7 +235,8 @@ impl Shared {
             let outcome = unless_it_panics(job, Delivered::No).instrument(span);
             return seen.end(outcome.await);
         }
-        let counted = Arc::clone(&self).counted(job);
+        let peer = caller.map_or(Peer::Own, |caller| caller.visitor.peer);
+        let counted = Arc::clone(&self).counted(peer, job);
         if entry.effect == Effect::Posts {
             let counted = unless_it_panics(counted, Delivered::Unknown).instrument(span);
             let spawned = self.tracker.spawn(async { seen.end(counted.await) });
@@ -237,12 +247,12 @@ impl Shared {
         seen.end(unless_nobody_waits(counted, caller).await)
     }
 
-    /// Runs a call to Discord, if there is a place for one more.
-    async fn counted(self: Arc<Self>, job: Job) -> Result<Box<RawValue>, Error> {
-        let Ok(_place) = self.places.try_acquire() else {
-            let calls = self.limits.calls;
-            return Err(Error::Busy { calls });
-        };
+    /// Runs a call of `peer` to Discord, if there is a place for one more.
+    async fn counted(self: Arc<Self>, peer: Peer, job: Job) -> Result<Box<RawValue>, Error> {
+        let _place = self.places.take(peer).map_err(|full| match full {
+            Full::All { limit } => Error::Limited(Limit::Calls { limit }),
+            Full::Peer { limit } => Error::Limited(Limit::CallsOfPeer { limit }),
+        })?;
         let _in_flight = self.hall.metrics.begin_call();
         job.await
     }
@@ -290,6 +300,7 @@ pub(super) fn allow(
     let Some(caller) = caller else {
         return Ok(Arc::default());
     };
+    caller.visitor.admit(effect)?;
     let rights = caller.visitor.rights.now();
     let allowed = rights
         .admit(caller.visitor.user)

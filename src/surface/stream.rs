@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Caller, Rpc, document::parse_error};
 use crate::{
-    frame::{Broken, End, Found, Framing},
+    frame::{Bounds, Broken, End, Found, Framing},
     metrics::Refusal,
 };
 
@@ -49,6 +49,8 @@ struct Connection<S, F> {
     broken_in_a_row: u32,
     last_progress: Instant,
     text_began: Option<Instant>,
+    /// Since when an answer waits of which nothing was read.
+    unread_since: Option<Instant>,
 }
 
 /// How much of the input is still to come.
@@ -65,7 +67,7 @@ enum Input {
 /// Serves one connection until the peer is done, misbehaves, or `stop` is cancelled.
 pub async fn serve<S, F>(
     stream: S,
-    framing: impl FnOnce(usize) -> F,
+    framing: impl FnOnce(Bounds) -> F,
     rpc: Arc<Rpc>,
     caller: Caller,
     stop: CancellationToken,
@@ -77,7 +79,7 @@ pub async fn serve<S, F>(
     let mut connection = Connection {
         reader,
         writer,
-        framing: framing(rpc.shared.limits.request_bytes.bytes()),
+        framing: framing(rpc.shared.bounds()),
         rpc,
         caller: Arc::new(caller),
         read_bytes: FIRST_READ_BYTES,
@@ -90,6 +92,7 @@ pub async fn serve<S, F>(
         broken_in_a_row: 0,
         last_progress: Instant::now(),
         text_began: None,
+        unread_since: None,
     };
     if let Err(err) = connection.run(&stop).await {
         tracing::debug!(%err, "a connection ended early");
@@ -108,6 +111,9 @@ impl<S: AsyncRead + AsyncWrite, F: Framing> Connection<S, F> {
             let answered = self.under_way.is_empty() && self.unsent.is_empty();
             if answered && (self.input == Input::Done || self.stopping) {
                 return self.say_goodbye().await;
+            }
+            if self.has_to_send() && self.unread_since.is_none() {
+                self.unread_since = Some(Instant::now());
             }
             if alarm.deadline() > self.deadline() {
                 alarm.as_mut().reset(self.deadline());
@@ -260,7 +266,15 @@ impl<S: AsyncRead + AsyncWrite, F: Framing> Connection<S, F> {
     fn sent(&mut self, sent: io::Result<usize>) {
         self.last_progress = Instant::now();
         let flushed = self.unsent.is_empty();
-        let bytes = sent.unwrap_or_else(|err| self.desert(&err));
+        let bytes = sent.unwrap_or_else(|err| {
+            // What is below the WebSocket has a clock of its own.
+            if err.kind() == io::ErrorKind::TimedOut {
+                self.rpc.metrics().refuse(Refusal::Unread);
+                self.input = Input::Done;
+            }
+            self.desert(&err)
+        });
+        self.unread_since = None;
         self.unsent.advance(bytes);
         if self.unsent.is_empty() {
             // An idle connection keeps no buffer.
@@ -283,13 +297,20 @@ impl<S: AsyncRead + AsyncWrite, F: Framing> Connection<S, F> {
         let limits = &self.rpc.shared.limits;
         let idle = self.last_progress + limits.idle_timeout;
         let text = self.text_began.map(|began| began + limits.body_timeout);
-        text.map_or(idle, |text| text.min(idle))
+        let write = self.unread_since.map(|since| since + limits.write_timeout);
+        [text, write].into_iter().flatten().fold(idle, Instant::min)
     }
 
-    /// Looks at the clock. A text that does not end is given up; a silent connection is too, but
-    /// not while calls are under way: those have a time of their own.
+    /// Looks at the clock. A text that does not end is given up, and so is a peer that does not read;
+    /// a silent connection is too, but not while calls are under way: those have a time of their own.
     fn is_idle_too_long(&mut self) -> bool {
         let (now, limits) = (Instant::now(), &self.rpc.shared.limits);
+        let write = self.unread_since.map(|since| since + limits.write_timeout);
+        if write.is_some_and(|write| now >= write) {
+            self.rpc.metrics().refuse(Refusal::Unread);
+            tracing::debug!(bytes = self.unsent.len(), "a peer does not read");
+            return true;
+        }
         if now >= self.last_progress + limits.idle_timeout {
             if self.under_way.is_empty() {
                 return true;
@@ -327,7 +348,7 @@ impl<S: AsyncRead + AsyncWrite, F: Framing> Connection<S, F> {
 fn refusal(broken: Broken) -> Refusal {
     match broken {
         Broken::Cut => Refusal::Cut,
-        Broken::Depth | Broken::OpenString => Refusal::ParseError,
+        Broken::Depth { .. } | Broken::OpenString => Refusal::ParseError,
         Broken::Size { .. } => Refusal::TooLarge,
     }
 }

@@ -314,7 +314,7 @@ fn a_silent_connection_is_closed_in_time() {
 
 #[test]
 fn an_answer_over_http_that_nobody_reads_is_given_up_in_time() {
-    let daemon = Daemon::start(NOWHERE, &[("DISCORDD_LIMITS__BODY_TIMEOUT", "200ms")]);
+    let daemon = Daemon::start(NOWHERE, &[("DISCORDD_LIMITS__WRITE_TIMEOUT", "200ms")]);
     let call = json!({"jsonrpc": "2.0", "id": "x".repeat(900_000), "method": "health"});
     let call = call.to_string();
     let mut stream = UnixStream::connect(&daemon.socket).unwrap();

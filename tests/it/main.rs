@@ -26,6 +26,7 @@ mod figures;
 mod growth;
 mod guard;
 mod json_rpc;
+mod limits;
 mod mcp;
 mod mcp_stdio;
 mod rest;

@@ -93,6 +93,9 @@ struct Hop {
 struct Stranger;
 
 impl Exit {
+    /// Most connections to the exit's port at once that have not named a key.
+    pub const STRANGERS: usize = 512;
+
     /// Opens the exit on a loopback port of the kernel's choice; it closes when `stop` is cancelled.
     ///
     /// # Errors

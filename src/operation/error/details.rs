@@ -60,7 +60,7 @@ impl Details {
                 details.retryable = true;
                 details.hint = Some("send it in a batch of its own");
             }
-            Error::Busy { .. } | Error::Stopping => {
+            Error::Limited(_) | Error::Stopping => {
                 details.retryable = true;
                 details.retry_after_ms = Some(BUSY_RETRY_MS);
             }

@@ -4,7 +4,7 @@ mod details;
 
 pub use self::details::Details;
 pub(super) use self::details::millis;
-use super::rights::Denied;
+use super::{limit::Limit, rights::Denied};
 use crate::{
     discord::{self, Delivered, Guarded, InvalidToken},
     metrics::{Outcome, Refusal},
@@ -16,12 +16,6 @@ pub enum Error {
     /// The caller is gone, and the call only read.
     #[error("the caller is gone: this call was given up")]
     Abandoned,
-    /// As many calls are under way as the settings allow.
-    #[error("the daemon has {calls} calls under way, as many as it is set to take")]
-    Busy {
-        /// How many that is.
-        calls: usize,
-    },
     /// The caller may not, at this door.
     #[error(transparent)]
     Denied(#[from] Denied),
@@ -48,6 +42,9 @@ pub enum Error {
     /// The token is none that a bot could have.
     #[error("discord_token")]
     InvalidToken(#[from] InvalidToken),
+    /// A limit is reached that holds back everybody, or the peer.
+    #[error("{0}")]
+    Limited(Limit),
     /// No channel was found that the bot may post in.
     #[error("there is no text channel that the bot may view and post in")]
     NoChannel {
@@ -120,7 +117,7 @@ impl Error {
     #[must_use]
     pub fn outcome(&self) -> Outcome {
         match self {
-            Self::Abandoned | Self::Busy { .. } | Self::Full { .. } | Self::Stopping => {
+            Self::Abandoned | Self::Full { .. } | Self::Limited(_) | Self::Stopping => {
                 Outcome::Unavailable
             }
             Self::Denied(_) => Outcome::Denied,
@@ -142,10 +139,10 @@ impl Error {
             Self::Discord { error, .. } => error.delivered(),
             Self::Internal { delivered } => *delivered,
             Self::Abandoned
-            | Self::Busy { .. }
             | Self::Denied(_)
             | Self::Full { .. }
             | Self::InvalidToken(_)
+            | Self::Limited(_)
             | Self::NoChannel { .. }
             | Self::NoToken
             | Self::NonceReused { .. }
@@ -168,12 +165,13 @@ impl Error {
             )
         };
         match self {
-            Self::Busy { .. } | Self::Internal { .. } => true,
+            Self::Internal { .. } | Self::Limited(Limit::Calls { .. }) => true,
             Self::Discord { error, .. } => far_side(error),
             Self::Abandoned
             | Self::Denied(_)
             | Self::Full { .. }
             | Self::InvalidToken(_)
+            | Self::Limited(_)
             | Self::NoChannel { .. }
             | Self::NoToken
             | Self::NonceReused { .. }
@@ -187,9 +185,9 @@ impl Error {
     #[must_use]
     pub fn refusal(&self) -> Option<Refusal> {
         match self {
-            Self::Busy { .. } => Some(Refusal::Busy),
             Self::Denied(denied) => Some(denied.reason()),
             Self::Full { .. } => Some(Refusal::BatchFull),
+            Self::Limited(limit) => Some(limit.refusal()),
             Self::Stopping => Some(Refusal::Stopping),
             Self::Abandoned
             | Self::Discord { .. }
@@ -213,7 +211,7 @@ impl Error {
     #[must_use]
     pub fn status(&self) -> Option<u16> {
         match self {
-            Self::Abandoned | Self::Busy { .. } | Self::Full { .. } | Self::Stopping => Some(503),
+            Self::Abandoned | Self::Full { .. } | Self::Limited(_) | Self::Stopping => Some(503),
             Self::Denied(_) => Some(403),
             Self::Discord { error, .. } => status_of(error),
             Self::Internal { .. }
