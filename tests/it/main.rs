@@ -46,4 +46,5 @@ mod support;
 mod systemd;
 mod tidy;
 mod tls;
+mod units;
 mod websocket;
