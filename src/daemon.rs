@@ -37,7 +37,7 @@ pub async fn run(mut settings: Settings, doors: Vec<Door>, upstream: String) -> 
     let ended = CancellationToken::new();
     let metrics = Arc::new(Metrics::default());
     let hall = Arc::new(Hall {
-        exit: Exit::open(&settings.discord, ended.clone(), &far_side)?,
+        exit: Exit::open(&settings.discord, &metrics, ended.clone(), &far_side)?,
         metrics: Arc::clone(&metrics),
         upstream,
     });

@@ -176,9 +176,11 @@ async fn told_to_end(
 
 /// Prepares to carry calls out in this process.
 fn own(settings: &Settings, ended: &CancellationToken, calls: &TaskTracker) -> anyhow::Result<Rpc> {
+    let metrics = Arc::new(Metrics::default());
+    let far_side = TaskTracker::new();
     let hall = Arc::new(Hall {
-        exit: Exit::open(&settings.discord, ended.clone(), &TaskTracker::new())?,
-        metrics: Arc::new(Metrics::default()),
+        exit: Exit::open(&settings.discord, &metrics, ended.clone(), &far_side)?,
+        metrics,
         upstream: settings.discord.base_url.host().to_owned(),
     });
     Ok(Rpc::new(hall, settings.limits.clone(), calls.clone()))

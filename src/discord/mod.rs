@@ -227,7 +227,8 @@ mod tests {
             base_url: format!("http://{address}").parse().unwrap(),
             ..config::Discord::default()
         };
-        let exit = Exit::open(&settings, CancellationToken::new(), &TaskTracker::new()).unwrap();
+        let (metrics, tracker) = (Arc::default(), TaskTracker::new());
+        let exit = Exit::open(&settings, &metrics, CancellationToken::new(), &tracker).unwrap();
         let deadline = Instant::now() + Duration::from_secs(30);
         let token = Token::parse("made-up").unwrap();
         let discord = connect(&exit, token, Peer::Own, deadline, Progress::default()).unwrap();

@@ -5,9 +5,12 @@
 
 mod calls;
 mod connections;
+mod format;
 mod label;
+mod page;
 mod process;
 mod text;
+mod upstream;
 
 use std::{
     fmt,
@@ -15,40 +18,46 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, text::encode},
-    registry::{Registry, Unit},
+    registry::Registry,
 };
-use tokio::runtime::Handle;
 
 pub use self::{
     calls::Method,
     connections::{Connection, Door},
+    format::Format,
     label::{Framing, Outcome, Refusal},
+    upstream::{Class, HeldBack, Limiter, Sent, Upstream},
 };
-use self::{
-    calls::Methods,
-    connections::Doors,
-    label::{Counts, Label},
-    text::Page,
-};
-
-/// What [`Metrics::text`] is, for whoever asks over HTTP.
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+use self::{calls::Methods, connections::Doors, label::Counts, text::Page};
 
 /// The process as `health` and Prometheus are told of it.
 #[derive(Debug)]
 pub struct Metrics {
     started: Instant,
+    begun: SystemTime,
     in_flight: AtomicUsize,
     draining: AtomicBool,
     refusals: Counts<Refusal>,
     methods: Methods,
     doors: Doors,
+    upstream: Upstream,
+}
+
+/// How the guard is.
+#[derive(Clone, Copy, Debug)]
+pub struct GuardFigures {
+    /// Answers that Discord counts against this machine's address.
+    pub counted: usize,
+    /// How many of them there may be.
+    pub limit: usize,
+    /// How long Cloudflare keeps out this machine's address.
+    pub banned_for: Option<Duration>,
 }
 
 /// A call under way; dropping it ends the count.
@@ -59,11 +68,13 @@ impl Default for Metrics {
     fn default() -> Self {
         Self {
             started: Instant::now(),
+            begun: SystemTime::now(),
             in_flight: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
             refusals: Counts::default(),
             methods: Methods::default(),
             doors: Doors::default(),
+            upstream: Upstream::default(),
         }
     }
 }
@@ -114,75 +125,22 @@ impl Metrics {
         self.doors.named(name)
     }
 
-    /// Everything counted, in the text format of `OpenMetrics`.
+    /// The way to Discord.
     #[must_use]
-    pub fn text(self: &Arc<Self>) -> String {
+    pub fn upstream(&self) -> &Upstream {
+        &self.upstream
+    }
+
+    /// Everything counted, and how the guard is, in the format that whoever asks takes.
+    #[must_use]
+    pub fn text(self: &Arc<Self>, guard: GuardFigures, format: Format) -> String {
         let mut registry = Registry::default();
-        registry.register_collector(Box::new(Now(Arc::clone(self))));
+        let metrics = Arc::clone(self);
+        registry.register_collector(Box::new(Now { metrics, guard }));
         let mut text = String::new();
         // A String takes any text, so there is nothing to report.
         let _ = encode(&mut text, &registry);
-        text
-    }
-
-    fn write(&self, page: &mut Page<'_>) -> fmt::Result {
-        page.gauge(
-            "discordd_calls_in_flight",
-            None,
-            "Calls to Discord under way",
-        )?
-        .put(&[], &self.in_flight())?;
-        self.write_calls(page)?;
-        self.write_connections(page)?;
-        let help = "What the daemon turned away itself, by reason";
-        let mut refusals = page.counter("discordd_refusals", None, help)?;
-        for (why, count) in self.refusals.all() {
-            refusals.put(&[(Refusal::KEY, &why.name())], count)?;
-        }
-        let tasks = Handle::try_current().map_or(0, |it| it.metrics().num_alive_tasks());
-        let help = "Tasks of the runtime that are alive";
-        page.gauge("discordd_runtime_tasks", None, help)?
-            .put(&[], &tasks)
-    }
-
-    fn write_calls(&self, page: &mut Page<'_>) -> fmt::Result {
-        let methods = self.methods.all();
-        let help = "Calls that are over, by method and by what came of them";
-        let mut calls = page.counter("discordd_calls", None, help)?;
-        for method in &methods {
-            for (outcome, count) in method.outcomes().all() {
-                let labels = [("method", method.name()), (Outcome::KEY, &outcome.name())];
-                calls.put(&labels, count)?;
-            }
-        }
-        let help = "How long calls took, from when they were read to their answers";
-        let unit = Some(&Unit::Seconds);
-        let mut times = page.histogram("discordd_call_duration", unit, help)?;
-        for method in &methods {
-            times.put(&[("method", method.name())], method.times())?;
-        }
-        Ok(())
-    }
-
-    fn write_connections(&self, page: &mut Page<'_>) -> fmt::Result {
-        let doors = self.doors.all();
-        let help = "Connections accepted, by door";
-        let mut accepted = page.counter("discordd_connections_accepted", None, help)?;
-        for door in &doors {
-            accepted.put(&[("door", door.name())], door.accepted())?;
-        }
-        let help = "Connections by what they turned out to speak; one that goes on as WebSocket \
-                    counts as both";
-        let mut begun = page.counter("discordd_connections_begun", None, help)?;
-        for door in &doors {
-            door.each(|labels, kind, framing| begun.put(labels, kind.begun.get(framing)))?;
-        }
-        let help = "Connections that are open, by what they speak";
-        let mut open = page.gauge("discordd_connections_open", None, help)?;
-        for door in &doors {
-            door.each(|labels, kind, framing| open.put(labels, &kind.open.get(framing)))?;
-        }
-        Ok(())
+        format.of(text)
     }
 }
 
@@ -192,14 +150,15 @@ impl Drop for InFlight<'_> {
     }
 }
 
-/// What is read at the moment it is asked for.
+/// Everything that is counted, at the moment it is asked for.
 #[derive(Debug)]
-struct Now(Arc<Metrics>);
+struct Now {
+    metrics: Arc<Metrics>,
+    guard: GuardFigures,
+}
 
 impl Collector for Now {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let mut page = Page(encoder);
-        self.0.write(&mut page)?;
-        process::write(&mut page)
+        self.metrics.write(&mut Page(encoder), &self.guard)
     }
 }

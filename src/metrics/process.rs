@@ -1,15 +1,37 @@
-//! What the kernel tells of the process.
+//! What the kernel tells of the process, under the names that Prometheus' own clients use.
+//! See <https://prometheus.io/docs/instrumenting/writing_clientlibs/#process-metrics>.
 
-use std::{fmt, fs};
+use std::{
+    fmt, fs,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use prometheus_client::registry::Unit;
+use rustix::{
+    process::{Resource, getrlimit},
+    time::{ClockId, clock_gettime},
+};
 
 use super::text::Page;
 
-/// Writes what is read at this moment.
-pub(super) fn write(page: &mut Page<'_>) -> fmt::Result {
-    let bytes = Some(&Unit::Bytes);
+/// Writes what is read at this moment of the process that was `begun` then.
+pub(super) fn write(page: &mut Page<'_>, begun: SystemTime) -> fmt::Result {
+    let (bytes, seconds) = (Some(&Unit::Bytes), Some(&Unit::Seconds));
+    let cpu = clock_gettime(ClockId::ProcessCPUTime);
+    let millis = cpu.tv_sec * 1000 + cpu.tv_nsec / 1_000_000;
+    page.counter("process_cpu", seconds, "Time on a core")?
+        .put_seconds(&[], u64::try_from(millis).unwrap_or_default())?;
+    let begun = begun.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let help = "When the process was started, since 1970";
+    page.gauge("process_start_time", seconds, help)?
+        .put(&[], &begun.as_secs_f64())?;
     for (name, unit, help, value) in [
+        (
+            "process_max_fds",
+            None,
+            "How many file descriptors may be open",
+            getrlimit(Resource::Nofile).current,
+        ),
         (
             "process_open_fds",
             None,
@@ -23,6 +45,12 @@ pub(super) fn write(page: &mut Page<'_>) -> fmt::Result {
             status("VmRSS:").map(kib),
         ),
         ("process_threads", None, "Threads", status("Threads:")),
+        (
+            "process_virtual_memory",
+            bytes,
+            "Virtual memory",
+            status("VmSize:").map(kib),
+        ),
     ] {
         if let Some(value) = value {
             page.gauge(name, unit, help)?.put(&[], &value)?;

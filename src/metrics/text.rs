@@ -1,7 +1,7 @@
 //! The figures as text, in the format of `OpenMetrics`.
 //! See <https://prometheus.io/docs/specs/om/open_metrics_spec/>.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use prometheus_client::{
     encoding::{DescriptorEncoder, EncodeGaugeValue, MetricEncoder, NoLabelSet},
@@ -9,7 +9,10 @@ use prometheus_client::{
     registry::Unit,
 };
 
-use super::calls::Times;
+use super::{
+    calls::Times,
+    label::{Counts, Label},
+};
 
 /// Where figures are written.
 pub(super) struct Page<'a>(pub(super) DescriptorEncoder<'a>);
@@ -51,6 +54,13 @@ impl Page<'_> {
         Ok(Gauge(encoder))
     }
 
+    /// Writes what never changes while the process runs; `_info` is written behind `name`.
+    pub(super) fn info(&mut self, name: &str, help: &str, labels: Labels<'_>) -> fmt::Result {
+        let kind = MetricType::Info;
+        let mut encoder = self.0.encode_descriptor(name, help, None, kind)?;
+        encoder.encode_info(&labels)
+    }
+
     /// Begins a figure of times; `unit` is written behind `name`.
     pub(super) fn histogram<'s>(
         &'s mut self,
@@ -67,24 +77,54 @@ impl Page<'_> {
 impl Histogram<'_> {
     pub(super) fn put(&mut self, labels: Labels<'_>, times: &Times) -> fmt::Result {
         let buckets = times.buckets();
-        let count = buckets.iter().map(|(_, count)| count).sum();
-        let mut sample = self.0.encode_family(&labels)?;
-        sample.encode_histogram::<NoLabelSet>(times.seconds(), count, &buckets, None)
+        let (seconds, count) = (
+            times.seconds(),
+            buckets.iter().map(|(_, count)| count).sum(),
+        );
+        write(&mut self.0, labels, |sample| {
+            sample.encode_histogram::<NoLabelSet>(seconds, count, &buckets, None)
+        })
     }
 }
 
 impl Counter<'_> {
     pub(super) fn put(&mut self, labels: Labels<'_>, count: u64) -> fmt::Result {
-        let mut sample = self.0.encode_family(&labels)?;
-        sample.encode_counter::<NoLabelSet, _, u64>(&count, None)
+        write(&mut self.0, labels, |sample| {
+            sample.encode_counter::<NoLabelSet, _, u64>(&count, None)
+        })
+    }
+
+    /// Puts a time in seconds that was counted in milliseconds.
+    pub(super) fn put_seconds(&mut self, labels: Labels<'_>, millis: u64) -> fmt::Result {
+        let seconds = Duration::from_millis(millis).as_secs_f64();
+        write(&mut self.0, labels, |sample| {
+            sample.encode_counter::<NoLabelSet, _, f64>(&seconds, None)
+        })
+    }
+
+    /// Puts every value of a label.
+    pub(super) fn put_all<L: Label>(&mut self, counts: &Counts<L>) -> fmt::Result {
+        for (label, count) in counts.all() {
+            self.put(&[(L::KEY, &label.name())], count)?;
+        }
+        Ok(())
     }
 }
 
 impl Gauge<'_> {
     pub(super) fn put(&mut self, labels: Labels<'_>, value: &impl EncodeGaugeValue) -> fmt::Result {
-        if labels.is_empty() {
-            return self.0.encode_gauge(value);
-        }
-        self.0.encode_family(&labels)?.encode_gauge(value)
+        write(&mut self.0, labels, |sample| sample.encode_gauge(value))
     }
+}
+
+/// Writes a sample under its labels; without any it has no brackets either.
+fn write(
+    encoder: &mut MetricEncoder<'_>,
+    labels: Labels<'_>,
+    sample: impl FnOnce(&mut MetricEncoder<'_>) -> fmt::Result,
+) -> fmt::Result {
+    if labels.is_empty() {
+        return sample(encoder);
+    }
+    sample(&mut encoder.encode_family(&labels)?)
 }

@@ -40,8 +40,8 @@ use super::{
     websocket,
 };
 use crate::{
-    discord::{InvalidToken, Token},
-    metrics::{CONTENT_TYPE, Framing, Refusal},
+    discord::{InvalidToken, Peer, Token},
+    metrics::{Format, Framing, GuardFigures, Refusal},
     operation::{Entry, Secret},
 };
 
@@ -283,9 +283,18 @@ async fn ready(State(site): State<Site>) -> StatusCode {
     }
 }
 
-async fn metrics(State(site): State<Site>) -> Response {
-    let text = site.rpc.shared.hall.metrics.text();
-    ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response()
+async fn metrics(State(site): State<Site>, headers: HeaderMap) -> Response {
+    let hall = &site.rpc.shared.hall;
+    let guard = hall.exit.guard(Peer::Own);
+    let guard = GuardFigures {
+        counted: guard.counted,
+        limit: guard.limit,
+        banned_for: guard.banned_for,
+    };
+    let accepted = headers.get_all(header::ACCEPT).iter();
+    let format = Format::asked_for(accepted.filter_map(|it| it.to_str().ok()));
+    let kind = [(header::CONTENT_TYPE, format.content_type())];
+    (kind, hall.metrics.text(guard, format)).into_response()
 }
 
 async fn openrpc(State(site): State<Site>, Extension(caller): Extension<Caller>) -> Response {

@@ -208,3 +208,268 @@ fn each_call_is_counted_once_by_its_method_and_what_came_of_it() {
         });
     }
 }
+
+/// What the figures call a message that is posted.
+const POST: &str = r#"{route="POST /channels/{channel.id}/messages",class="#;
+
+/// Holds that posting a message makes one request, which comes to this.
+fn posts_once(daemon: &Daemon, sandbox: &SandboxProcess, class: &str) {
+    let mut eye = daemon.http();
+    let params = json!([sandbox.token(0), sandbox.channel("general"), "hi"]);
+    daemon.call("discord.sendMessage", &params);
+    let name = format!("{POST}\"{class}\"}}");
+    check(
+        &mut eye,
+        "discordd_upstream_requests_total",
+        &[(&name, 1.0)],
+    );
+}
+
+#[test]
+fn each_request_to_discord_is_counted_by_what_came_of_it() {
+    let sandbox = SandboxProcess::start(&[]);
+    let base_url = format!("http://{}", sandbox.line.http);
+    let settings = [
+        ("DISCORDD_DISCORD__ATTEMPTS", "1"),
+        ("DISCORDD_LIMITS__CALL_TIMEOUT", "500ms"),
+    ];
+    for (fault, class) in [
+        (r#"{"status":200,"body":"{}"}"#, "2xx"),
+        (r#"{"status":401}"#, "401"),
+        (r#"{"status":403}"#, "403"),
+        (r#"{"status":404}"#, "404"),
+        (r#"{"status":408}"#, "4xx"),
+        (r#"{"status":413}"#, "4xx"),
+        (r#"{"status":503}"#, "5xx"),
+        (
+            r#"{"rate_limit":{"scope":"user","retry_after":1.5}}"#,
+            "429",
+        ),
+        (r#"{"cloudflare":{"retry_after":60}}"#, "429"),
+        (r#"{"drop":"before"}"#, "lost"),
+        (r#"{"cut":10}"#, "unreadable"),
+        (r#"{"hang":"head"}"#, "timed_out"),
+    ] {
+        sandbox.fault_all(fault);
+        let daemon = Daemon::start(&base_url, &settings);
+        posts_once(&daemon, &sandbox, class);
+    }
+    posts_once(&Daemon::start(NOWHERE, &settings), &sandbox, "unreachable");
+    let base_url = format!("https://{}", sandbox.line.http);
+    posts_once(&Daemon::start(&base_url, &settings), &sandbox, "tls");
+}
+
+#[test]
+fn a_request_that_nobody_waits_for_is_counted_as_one() {
+    let sandbox = SandboxProcess::start(&[]);
+    sandbox.fault_all(r#"{"hang":"head"}"#);
+    let daemon = Daemon::start(&format!("http://{}", sandbox.line.http), &[]);
+    let mut lines = daemon.lines();
+    let call = json!({"jsonrpc": "2.0", "id": 1, "method": "discord.listChannels",
+        "params": [sandbox.token(0)]});
+    lines.send(call.to_string().as_bytes());
+    while sandbox.stats().requests < 2 {}
+    drop(lines);
+    let abandoned = [
+        (r#"{route="GET /users/@me",class="abandoned"}"#, 1.0),
+        (r#"{route="GET /users/@me/guilds",class="abandoned"}"#, 1.0),
+    ];
+    let mut eye = daemon.http();
+    check(&mut eye, "discordd_upstream_requests_total", &abandoned);
+    let unavailable = r#"{method="discord.listChannels",outcome="unavailable"}"#;
+    check(&mut eye, "discordd_calls_total", &[(unavailable, 1.0)]);
+}
+
+#[test]
+fn whatever_is_asked_of_discord_is_a_route_that_has_a_name() {
+    let sandbox = SandboxProcess::start(&[]);
+    let daemon = Daemon::start(&format!("http://{}", sandbox.line.http), &[]);
+    let guild = json!({"guild_id": sandbox.line.guild_id});
+    for entry in TABLE.iter().filter(|entry| entry.takes_token()) {
+        let mut params = params(
+            entry,
+            Some(sandbox.token(0)),
+            sandbox.channel("general"),
+            "hi",
+        );
+        daemon.call(entry.name, &params);
+        params.as_object_mut().unwrap().remove("channel_id");
+        daemon.call(entry.name, &params);
+        params
+            .as_object_mut()
+            .unwrap()
+            .extend(guild.as_object().unwrap().clone());
+        daemon.call(entry.name, &params);
+    }
+    let figures = daemon.http().figures().into_iter();
+    let mut asked: Vec<String> = figures
+        .filter(|(name, count)| name.contains("route=") && *count > 0.0)
+        .map(|(name, _)| name.split('"').nth(1).unwrap().to_owned())
+        .collect();
+    asked.sort();
+    asked.dedup();
+    let named = [
+        "GET /channels/{channel.id}",
+        "GET /guilds/{guild.id}",
+        "GET /guilds/{guild.id}/channels",
+        "GET /guilds/{guild.id}/members/{user.id}",
+        "GET /users/@me",
+        "GET /users/@me/guilds",
+        "POST /channels/{channel.id}/messages",
+    ];
+    assert_eq!(asked, named);
+}
+
+#[test]
+fn what_holds_requests_back_is_counted() {
+    let sandbox = SandboxProcess::start(&[]);
+    let base_url = format!("http://{}", sandbox.line.http);
+    let daemon = Daemon::start(&base_url, &[]);
+    let mut eye = daemon.http();
+    let limit = json!({"rate_limit": {"scope": "shared", "retry_after": 0.3}});
+    sandbox.fault(&json!({"times": 1, "do": limit}));
+    let post = |token: &str| {
+        let params = json!([token, sandbox.channel("general"), "hi"]);
+        daemon.call("discord.sendMessage", &params)
+    };
+    assert!(post(sandbox.token(0))["result"].is_object());
+    check(
+        &mut eye,
+        "discordd_rate_limit_waits_total",
+        &[(r#"{scope="shared"}"#, 1.0)],
+    );
+    check(&mut eye, "discordd_upstream_repeats_total", &[("", 1.0)]);
+    let waited = eye.figures()[r#"discordd_rate_limit_wait_seconds_total{scope="shared"}"#];
+    assert!((0.25..1.0).contains(&waited), "{waited}");
+    check(&mut eye, "discordd_guard_counted", &[]);
+    post("wrong");
+    post("wrong");
+    check(&mut eye, "discordd_guard_counted", &[("", 1.0)]);
+    check(
+        &mut eye,
+        "discordd_guard_held_back_total",
+        &[(r#"{reason="token"}"#, 1.0)],
+    );
+    sandbox.fault_all(r#"{"cloudflare":{"retry_after":60}}"#);
+    post(sandbox.token(0));
+    let banned = eye.figures()["discordd_guard_banned_seconds"];
+    assert!((50.0..=60.0).contains(&banned), "{banned}");
+}
+
+/// What is written about one figure.
+#[derive(Default)]
+struct Family {
+    kind: String,
+    unit: Option<String>,
+    samples: Vec<(String, String)>,
+}
+
+/// Reads a page of figures strictly: each has its help, its type, its unit and its samples together.
+fn read_page(text: &str) -> BTreeMap<String, Family> {
+    let mut families: BTreeMap<String, Family> = BTreeMap::new();
+    let mut current = String::new();
+    for line in text.lines() {
+        let words: Vec<&str> = line.splitn(4, ' ').collect();
+        match words[..] {
+            ["#", "HELP", name, help] => {
+                assert!(
+                    help.starts_with(char::is_uppercase) && !help.ends_with('.'),
+                    "{line}"
+                );
+                name.clone_into(&mut current);
+                let before = families.insert(current.clone(), Family::default());
+                assert!(before.is_none(), "{name} twice");
+            }
+            ["#", "TYPE", name, kind] if name == current => {
+                kind.clone_into(&mut families.get_mut(name).unwrap().kind);
+            }
+            ["#", "UNIT", name, unit] if name == current => {
+                families.get_mut(name).unwrap().unit = Some(unit.to_owned());
+            }
+            ["#", "EOF"] => {}
+            _ => {
+                let (sample, value) = line.rsplit_once(' ').unwrap();
+                value.parse::<f64>().unwrap();
+                let (name, labels) = sample.split_once('{').unwrap_or((sample, ""));
+                let rest = name
+                    .strip_prefix(&current)
+                    .unwrap_or_else(|| panic!("{line}"));
+                let family = families.get_mut(&current).unwrap();
+                family
+                    .samples
+                    .push((rest.to_owned(), labels.trim_end_matches('}').to_owned()));
+            }
+        }
+    }
+    families
+}
+
+#[test]
+fn every_figure_is_named_as_prometheus_asks_and_has_bounded_labels() {
+    let sandbox = SandboxProcess::start(&[]);
+    let daemon = Daemon::start(&format!("http://{}", sandbox.line.http), &[]);
+    daemon.call("discord.test", &json!([sandbox.token(0)]));
+    let accept = [("accept", "application/openmetrics-text")];
+    let page = daemon.http().send("GET", "/metrics", &accept, b"");
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    assert_eq!(page.header("content-type"), Some(kind));
+    let text = String::from_utf8(page.body).unwrap();
+    assert!(text.ends_with("\n# EOF\n"));
+    for (name, family) in read_page(&text) {
+        let ours = name.starts_with("discordd_") || name.starts_with("process_");
+        assert!(
+            ours && name.chars().all(|c| c.is_ascii_lowercase() || c == '_'),
+            "{name}"
+        );
+        let unit = name
+            .rsplit('_')
+            .next()
+            .filter(|it| ["seconds", "bytes"].contains(it));
+        assert_eq!(family.unit.as_deref(), unit, "{name}");
+        assert!(
+            !name.ends_with("_total") && !name.ends_with("_info"),
+            "{name}"
+        );
+        let ends: &[&str] = match family.kind.as_str() {
+            "counter" => &["_total"],
+            "gauge" => &[""],
+            "histogram" => &["_sum", "_count", "_bucket"],
+            "info" => &["_info"],
+            kind => panic!("{name} is a {kind}"),
+        };
+        assert!(!family.samples.is_empty(), "{name}");
+        for (end, labels) in &family.samples {
+            assert!(ends.contains(&end.as_str()), "{name}{end}");
+            for label in labels.split("\",").filter(|it| !it.is_empty()) {
+                assert_is_bounded(label.trim_end_matches('"'));
+            }
+        }
+    }
+    let page = daemon
+        .http()
+        .send("GET", "/metrics", &[("accept", "*/*")], b"");
+    let kind = "text/plain; version=0.0.4; charset=utf-8";
+    assert_eq!(page.header("content-type"), Some(kind));
+}
+
+/// Holds that a label has only values that are known beforehand.
+fn assert_is_bounded(label: &str) {
+    let (key, value) = label.split_once("=\"").unwrap();
+    let words = value
+        .chars()
+        .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    let known = match key {
+        "class" | "framing" | "outcome" | "reason" | "scope" => words && value.len() < 20,
+        "door" => ["tcp", "unix"].contains(&value),
+        "le" => value == "+Inf" || value.parse::<f64>().unwrap() <= 30.0,
+        "method" => {
+            let more = ["rpc.discover", "unknown"];
+            more.contains(&value) || TABLE.iter().any(|entry| entry.name == value)
+        }
+        "route" => !value.chars().any(|c| c.is_ascii_digit()),
+        "tls" => ["false", "true"].contains(&value),
+        "version" => value == env!("CARGO_PKG_VERSION"),
+        _ => false,
+    };
+    assert!(known, "{label}");
+}

@@ -47,9 +47,10 @@ fn main() {
 async fn serve() {
     let (stop, tracker) = (CancellationToken::new(), TaskTracker::new());
     let settings = Settings::default();
+    let metrics = Arc::new(Metrics::default());
     let hall = Arc::new(Hall {
-        exit: Exit::open(&settings.discord, stop.clone(), &tracker).unwrap(),
-        metrics: Arc::new(Metrics::default()),
+        exit: Exit::open(&settings.discord, &metrics, stop.clone(), &tracker).unwrap(),
+        metrics,
         upstream: "nowhere".to_owned(),
     });
     let rpc = Arc::new(Rpc::new(hall, settings.limits, tracker));

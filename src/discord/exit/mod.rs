@@ -12,6 +12,7 @@ mod attempt;
 mod passage;
 mod rate_limit;
 mod repeat;
+mod seen;
 mod tls;
 mod upstream;
 
@@ -38,6 +39,7 @@ use tokio::{
     time::Instant,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::Instrument as _;
 
 pub use self::tls::roots;
 use self::{
@@ -52,7 +54,7 @@ use super::{
     progress::Progress,
     token::Token,
 };
-use crate::config;
+use crate::{config, metrics::Metrics};
 
 /// Connections that may wait to be accepted; fewer cost a lost SYN, and a second, under load.
 const BACKLOG: u32 = 4096;
@@ -81,6 +83,7 @@ pub struct Exit {
 /// What every connection to the exit shares.
 struct Hop {
     attempts: usize,
+    metrics: Arc<Metrics>,
     guard: Arc<Guard>,
     origin: Origin,
     passages: Arc<Passages>,
@@ -103,6 +106,7 @@ impl Exit {
     /// When the settings name no usable origin or trust roots, or no port can be had.
     pub fn open(
         settings: &config::Discord,
+        metrics: &Arc<Metrics>,
         stop: CancellationToken,
         tracker: &TaskTracker,
     ) -> anyhow::Result<Self> {
@@ -117,6 +121,7 @@ impl Exit {
         tracing::debug!(port = address.port(), "the exit is open");
         let hop = Arc::new(Hop {
             attempts: settings.attempts,
+            metrics: Arc::clone(metrics),
             guard: Arc::new(Guard::new(settings)),
             origin: Origin::new(settings, tracker.clone()).context(config::Unusable)?,
             passages: Arc::default(),
@@ -197,8 +202,9 @@ impl Hop {
         if !slot.begin() {
             return Err(Stranger);
         }
+        let sent = repeat::send(&self, &slot, request).instrument(slot.span.clone());
         let outcome = tokio::select! {
-            outcome = repeat::send(&self, &slot, request) => outcome,
+            outcome = sent => outcome,
             () = slot.ended.cancelled() => return Err(Stranger),
         };
         let (status, body) = match outcome {

@@ -11,6 +11,7 @@ use std::{
 use subtle::ConstantTimeEq;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::Span;
 
 use super::upstream::Upstream;
 use crate::discord::{
@@ -37,6 +38,10 @@ pub(super) struct Slot {
     pub(super) peer: Peer,
     pub(super) deadline: Instant,
     pub(super) progress: Progress,
+    /// The call as the log tells of it.
+    pub(super) span: Span,
+    /// How often a request was sent.
+    pub(super) attempts: AtomicU64,
     /// Cancelled when nobody waits for the call any more.
     pub(super) ended: CancellationToken,
     repeatable: AtomicBool,
@@ -83,6 +88,8 @@ impl Passages {
             peer,
             deadline,
             progress,
+            span: Span::current(),
+            attempts: AtomicU64::new(0),
             ended: CancellationToken::new(),
             repeatable: AtomicBool::new(false),
             limited: Mutex::default(),
@@ -198,6 +205,8 @@ impl Passage {
 
 impl Drop for Passage {
     fn drop(&mut self) {
+        let attempts = self.slot.attempts.load(Ordering::Relaxed);
+        self.slot.span.record("attempts", attempts);
         lock(&self.passages.open).remove(&self.name);
         self.slot.ended.cancel();
         lock(&self.slot.idle).clear();

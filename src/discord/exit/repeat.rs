@@ -3,7 +3,7 @@
 //! It must not wait when the call's time will not suffice: then the caller is told at once how long
 //! Discord asks to wait.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -14,9 +14,11 @@ use super::{
     Hop,
     attempt::{Answer, Attempt},
     passage::Slot,
+    seen,
 };
 use crate::discord::{
     error::{Cause, Delivered, Error, Guarded, Said, Scope, Unreadable},
+    guard::Permit,
     progress::Wait,
 };
 
@@ -63,9 +65,11 @@ pub(super) async fn send(
             return Err(error);
         };
         tracing::debug!(%error, sent = errand.sent, "waiting to ask discord again");
-        slot.progress.tell(Wait {
-            duration: next.saturating_duration_since(Instant::now()),
-        });
+        let duration = next.saturating_duration_since(Instant::now());
+        if let Some(limiter) = seen::limiter(&error) {
+            hop.metrics.upstream().wait(limiter, duration);
+        }
+        slot.progress.tell(Wait { duration });
         sleep_until(next).await;
     }
 }
@@ -77,12 +81,13 @@ impl Errand<'_> {
             return Err(limit.after(self.done));
         }
         let outcome = match self.hop.guard.admit(self.slot.peer, &self.slot.token) {
-            Ok(permit) => {
-                self.sent += 1;
-                let attempt = Attempt::new(self.hop, self.slot, self.latest, request.method());
-                attempt.run(request.clone(), permit).await
+            Ok(permit) => self.send_once(request, permit).await,
+            Err(error) => {
+                if let Some(why) = seen::held_back(&error) {
+                    self.hop.metrics.upstream().hold_back(why);
+                }
+                Err(error)
             }
-            Err(error) => Err(error),
         };
         outcome.map_err(|error| {
             let error = error.after(self.done);
@@ -101,6 +106,24 @@ impl Errand<'_> {
             }
             error
         })
+    }
+
+    async fn send_once(
+        &mut self,
+        request: &Request<Full<Bytes>>,
+        permit: Permit,
+    ) -> Result<Answer, Error> {
+        self.sent += 1;
+        self.slot.attempts.fetch_add(1, Ordering::Relaxed);
+        let (method, upstream) = (request.method(), self.hop.metrics.upstream());
+        if self.sent > 1 {
+            upstream.repeat();
+        }
+        let counted = upstream.send(method.as_str(), request.uri().path());
+        let attempt = Attempt::new(self.hop, self.slot, self.latest, method);
+        let outcome = attempt.run(request.clone(), permit).await;
+        counted.answered(seen::class(&outcome));
+        outcome
     }
 
     /// What another request of the call was told that holds for this one too.
