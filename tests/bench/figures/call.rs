@@ -7,32 +7,42 @@ use std::{fmt, net::SocketAddr, path::PathBuf};
 use anyhow::Context;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
-/// User id of the first made-up bot; each call is made by the next one.
+/// User id of the first made-up bot.
 const FIRST_USER: u64 = 1_300_000_000_000_000_000;
 /// What stands in a made-up token behind the user id, as long as in Discord's own.
 const REST_OF_TOKEN: &str = "bench1.made-up-for-the-benchmark-and-no-secret";
 /// How every answer begins, before its id.
 const HEAD: &str = r#"{"jsonrpc":"2.0","id":"#;
-/// How a right answer to `health` goes on after its id.
-const HEALTHY: &str = r#","result":{"status":"healthy""#;
-/// How a right answer to `discord.sendMessage` goes on after its id.
-const SENT: &str = r#","result":{"success":true"#;
-/// How an answer to the tool `send_message` goes on after its id, and what it has if it is right.
-const SENT_BY_TOOL: [&str; 2] = [r#","result":{"content":["#, r#""isError":false"#];
+/// What asks for a web socket.
+pub(crate) const UPGRADE: &str = "GET / HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\n\
+    upgrade: websocket\r\nsec-websocket-version: 13\r\n\
+    sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
 /// A call, but for its number.
 #[derive(Clone, Debug)]
 pub(crate) enum Call {
+    /// `health`, of a server that sends back what it gets.
+    Echo,
     /// `health`.
     Health,
-    /// `discord.sendMessage`, each by a bot of its own.
-    SendMessage {
-        /// Channel to post in.
-        channel_id: String,
-    },
+    /// `discord.listChannels`, of one guild.
+    ListChannels(Sender),
+    /// `health`, of a server that answers everything the same.
+    Route,
+    /// `discord.sendMessage`.
+    SendMessage(Sender),
 }
 
-/// A way into the daemon.
+/// The bots that ask, and the place that they ask about.
+#[derive(Clone, Debug)]
+pub(crate) struct Sender {
+    /// How many bots there are; they take turns.
+    pub(crate) bots: usize,
+    /// The channel or the guild.
+    pub(crate) id: String,
+}
+
+/// A way into the daemon, or into what it is held against.
 #[derive(Clone, Debug)]
 pub(crate) enum Way {
     /// HTTP/1.1 with keep-alive on a TCP port.
@@ -41,42 +51,76 @@ pub(crate) enum Way {
     Lines(PathBuf),
     /// MCP over HTTP/1.1 with keep-alive on a TCP port.
     Mcp(SocketAddr),
+    /// WebSocket on a TCP port.
+    WebSocket(SocketAddr),
+}
+
+impl Sender {
+    /// Each call is made by another bot.
+    pub(crate) fn many(id: impl Into<String>) -> Self {
+        Self::of(usize::MAX, id)
+    }
+
+    /// Calls are made by so many bots.
+    pub(crate) fn of(bots: usize, id: impl Into<String>) -> Self {
+        Self {
+            bots,
+            id: id.into(),
+        }
+    }
+
+    fn bot(&self, call: usize) -> usize {
+        call % self.bots
+    }
 }
 
 impl Call {
     /// Writes call number `id`, without a line's end.
     fn write(&self, id: usize, to: &mut Vec<u8>) {
+        let params = |sender: &Sender, rest: String| {
+            let token = token(sender.bot(id));
+            format!(r#"{{"discord_token":"{token}",{rest}}}"#)
+        };
         let method = match self {
-            Self::Health => r#""health""#.to_owned(),
-            Self::SendMessage { channel_id } => {
-                let token = token(id);
-                format!(
-                    r#""discord.sendMessage","params":{{"discord_token":"{token}","channel_id":"{channel_id}","content":"Message {id} of the benchmark"}}"#
-                )
+            Self::Echo | Self::Health | Self::Route => r#""health""#.to_owned(),
+            Self::ListChannels(sender) => {
+                let params = params(sender, guild(sender));
+                format!(r#""discord.listChannels","params":{params}"#)
+            }
+            Self::SendMessage(sender) => {
+                let params = params(sender, message(sender, id));
+                format!(r#""discord.sendMessage","params":{params}"#)
             }
         };
         to.extend_from_slice(format!(r#"{HEAD}{id},"method":{method}}}"#).as_bytes());
     }
 
-    /// Writes call number `id` as a tool's, whose token comes in a header.
-    fn write_as_tool(&self, id: usize, to: &mut Vec<u8>) {
-        let call = match self {
-            Self::Health => r#""ping""#.to_owned(),
-            Self::SendMessage { channel_id } => format!(
-                r#""tools/call","params":{{"name":"send_message","arguments":{{"channel_id":"{channel_id}","content":"Message {id} of the benchmark"}}}}"#
-            ),
+    /// Writes call number `id` as a tool's, whose token comes in a header, and gives that token.
+    fn write_as_tool(&self, id: usize, to: &mut Vec<u8>) -> String {
+        let (tool, arguments, bot) = match self {
+            Self::Echo | Self::Health | Self::Route => ("health", String::new(), id),
+            Self::ListChannels(sender) => ("list_channels", guild(sender), sender.bot(id)),
+            Self::SendMessage(sender) => ("send_message", message(sender, id), sender.bot(id)),
         };
-        to.extend_from_slice(format!(r#"{HEAD}{id},"method":{call}}}"#).as_bytes());
+        let call = format!(
+            r#"{HEAD}{id},"method":"tools/call","params":{{"name":"{tool}","arguments":{{{arguments}}}}}}}"#
+        );
+        to.extend_from_slice(call.as_bytes());
+        token(bot)
     }
 
-    /// Checks an answer and gives the number of the call that it is for.
+    /// Checks an answer and gives the number of the call that it is for; none if that is not told.
     ///
     /// # Errors
     ///
     /// When it is an error, or says what another call's answer should.
-    pub(crate) fn check(&self, answer: &[u8]) -> anyhow::Result<usize> {
+    pub(crate) fn check(&self, answer: &[u8]) -> anyhow::Result<Option<usize>> {
+        if matches!(self, Self::Route) {
+            return Ok(None);
+        }
         let answer = str::from_utf8(answer)?;
-        self.id_of(answer)
+        let id = self.id_of(answer);
+        id.map(Some)
             .with_context(|| format!("a wrong answer: {answer}"))
     }
 
@@ -85,25 +129,51 @@ impl Call {
         let (id, _) = rest.split_once(',')?;
         let rest = &rest[id.len()..];
         let id = id.parse().ok()?;
+        let names = |sender: &Sender| {
+            let bot = format!(r#""bot_id":"{}""#, user(sender.bot(id)));
+            rest.contains(&bot) && !rest.contains(r#""isError":true"#)
+        };
+        let is_result = rest.starts_with(r#","result":{"#);
         let right = match self {
-            Self::Health => rest.starts_with(HEALTHY),
-            Self::SendMessage { .. } => {
-                let bot = format!(r#""bot_id":"{}""#, user(id));
-                let [tool, right] = SENT_BY_TOOL;
-                let by_tool = rest.starts_with(tool) && rest.contains(right);
-                (rest.starts_with(SENT) || by_tool) && rest.contains(&bot)
-            }
+            Self::Echo => rest.starts_with(r#","method":"health""#),
+            Self::Health => rest.starts_with(r#","result":{"status":"healthy""#),
+            Self::ListChannels(sender) => is_result && names(sender) && rest.contains("channel-19"),
+            Self::Route => true,
+            Self::SendMessage(sender) => is_result && names(sender) && rest.contains("message_id"),
         };
         right.then_some(id)
     }
 }
 
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Echo => "(sent back)",
+            Self::Health => "`health`",
+            Self::ListChannels(_) => "`listChannels`",
+            Self::Route => "(always the same)",
+            Self::SendMessage(_) => "`sendMessage`",
+        })
+    }
+}
+
+fn guild(sender: &Sender) -> String {
+    format!(r#""guild_id":"{}""#, sender.id)
+}
+
+fn message(sender: &Sender, id: usize) -> String {
+    format!(
+        r#""channel_id":"{}","content":"Message {id} of the benchmark""#,
+        sender.id
+    )
+}
+
 impl Way {
     /// Writes call number `id` as this way in wants it.
     pub(crate) fn write(&self, call: &Call, id: usize, to: &mut Vec<u8>) {
+        let mut body = Vec::new();
         match self {
             Self::Http(address) => {
-                let mut body = Vec::new();
                 call.write(id, &mut body);
                 let length = body.len();
                 let head = format!(
@@ -111,25 +181,31 @@ impl Way {
                      content-length: {length}\r\n\r\n"
                 );
                 to.extend_from_slice(head.as_bytes());
-                to.append(&mut body);
             }
             Self::Lines(_) => {
-                call.write(id, to);
-                to.push(b'\n');
+                call.write(id, &mut body);
+                body.push(b'\n');
             }
             Self::Mcp(address) => {
-                let mut body = Vec::new();
-                call.write_as_tool(id, &mut body);
-                let (length, token) = (body.len(), token(id));
+                let token = call.write_as_tool(id, &mut body);
+                let length = body.len();
                 let head = format!(
                     "POST /mcp HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\n\
                      accept: application/json, text/event-stream\r\nauthorization: Bot {token}\r\n\
                      mcp-protocol-version: 2025-11-25\r\ncontent-length: {length}\r\n\r\n"
                 );
                 to.extend_from_slice(head.as_bytes());
-                to.append(&mut body);
+            }
+            Self::WebSocket(_) => {
+                call.write(id, &mut body);
+                // One whole text, masked with zeros, which leaves it as it is.
+                let length = u16::try_from(body.len()).unwrap_or(u16::MAX);
+                to.extend_from_slice(&[0x81, 0xfe]);
+                to.extend_from_slice(&length.to_be_bytes());
+                to.extend_from_slice(&[0; 4]);
             }
         }
+        to.append(&mut body);
     }
 
     /// Finds the first answer in what was received: where its JSON begins and ends, and where the
@@ -145,6 +221,7 @@ impl Way {
                 let end = received.iter().position(|byte| *byte == b'\n');
                 Ok(end.map(|end| [0, end, end + 1]))
             }
+            Self::WebSocket(_) => Ok(find_message(received)),
         }
     }
 }
@@ -152,9 +229,10 @@ impl Way {
 impl fmt::Display for Way {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Http(_) => "HTTP on TCP",
-            Self::Lines(_) => "lines on Unix",
-            Self::Mcp(_) => "MCP on TCP",
+            Self::Http(_) => "HTTP",
+            Self::Lines(_) => "lines",
+            Self::Mcp(_) => "MCP",
+            Self::WebSocket(_) => "WebSocket",
         })
     }
 }
@@ -172,13 +250,30 @@ fn find_body(received: &[u8]) -> anyhow::Result<Option<[usize; 3]>> {
     Ok((end <= received.len()).then_some([start, end, end]))
 }
 
-/// The token of the made-up bot that makes call number `id`.
-fn token(id: usize) -> String {
-    let user = URL_SAFE_NO_PAD.encode(user(id));
+/// Finds a message of one frame; the daemon sends no others.
+fn find_message(received: &[u8]) -> Option<[usize; 3]> {
+    let (start, length) = match *received.get(1)? {
+        126 => (
+            4,
+            u16::from_be_bytes(*received.get(2..)?.first_chunk()?).into(),
+        ),
+        127 => {
+            let length = u64::from_be_bytes(*received.get(2..)?.first_chunk()?);
+            (10, usize::try_from(length).ok()?)
+        }
+        length => (2, length.into()),
+    };
+    let end = start + length;
+    (end <= received.len()).then_some([start, end, end])
+}
+
+/// The token of a made-up bot.
+pub(crate) fn token(bot: usize) -> String {
+    let user = URL_SAFE_NO_PAD.encode(user(bot));
     format!("{user}.{REST_OF_TOKEN}")
 }
 
-/// The id of the made-up bot that makes call number `id`, in decimal.
-fn user(id: usize) -> String {
-    (FIRST_USER + id as u64).to_string()
+/// The id of a made-up bot, in decimal.
+fn user(bot: usize) -> String {
+    (FIRST_USER + bot as u64).to_string()
 }

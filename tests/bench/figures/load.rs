@@ -5,6 +5,7 @@
 
 use std::{
     fmt,
+    io::ErrorKind,
     ops::Range,
     time::{Duration, Instant},
 };
@@ -16,22 +17,28 @@ use tokio::{
     net::{TcpStream, UnixStream},
     runtime::{self, Runtime},
     task::JoinSet,
-    time::timeout,
+    time::{sleep, timeout},
 };
 
-use super::call::{Call, Way};
+use super::call::{Call, UPGRADE, Way};
 
 /// How long a run may take: longer than the daemon lets a call take, so that a lost one is seen.
 const RUN_TIMEOUT: Duration = Duration::from_secs(60);
 /// Part of a load's calls that warm the daemon up before it is measured.
 const WARM_UP_PART: u32 = 10;
+/// How long it is waited when as many connections wait to be accepted as may.
+const PAUSE: Duration = Duration::from_millis(1);
 /// Room for each read, in bytes.
 const READ_BYTES: usize = 64 << 10;
 
 /// How much is asked, and how much of it at once.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Load {
+    /// Callers, each with connections of its own.
+    callers: u32,
+    /// Connections of each caller; its calls go over them in turn.
     connections: u32,
+    /// Calls of each caller under way at once.
     in_flight: u32,
     /// Calls over all connections.
     pub(crate) calls: u32,
@@ -51,12 +58,13 @@ pub(crate) struct Run {
     pub(crate) waits: Vec<Duration>,
 }
 
-/// One connection's part of a load.
+/// One caller's part of a load.
 struct Part {
     way: Way,
     call: Call,
     ids: Range<usize>,
     in_flight: usize,
+    connections: u32,
 }
 
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -75,26 +83,54 @@ impl Load {
     /// So many connections, each with so many calls under way.
     pub(crate) const fn new(connections: u32, in_flight: u32, calls: u32) -> Self {
         Self {
-            connections,
+            callers: connections,
+            connections: 1,
             in_flight,
             calls,
         }
     }
 
-    /// The same load with fewer calls.
-    pub(crate) const fn warm_up(self) -> Self {
+    /// So many calls under way over so many connections.
+    pub(crate) const fn spread(connections: u32, under_way: u32, calls: u32) -> Self {
+        if connections < under_way {
+            return Self::new(connections, under_way / connections, calls);
+        }
         Self {
-            calls: self.calls / WARM_UP_PART,
+            callers: under_way,
+            connections: connections / under_way,
+            in_flight: 1,
+            calls,
+        }
+    }
+
+    /// The same load with fewer calls, but some on every connection.
+    pub(crate) fn warm_up(self) -> Self {
+        Self {
+            calls: (self.calls / WARM_UP_PART).max(self.open()),
             ..self
         }
+    }
+
+    /// Connections in all.
+    pub(crate) const fn open(self) -> u32 {
+        self.callers * self.connections
+    }
+
+    /// Calls under way at once, over all connections.
+    pub(crate) const fn under_way(self) -> u32 {
+        self.callers * self.in_flight
+    }
+
+    /// Whether each connection has one call under way at a time.
+    pub(crate) const fn is_sequential(self) -> bool {
+        self.in_flight == 1
     }
 }
 
 impl fmt::Display for Load {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let many = if self.connections == 1 { "" } else { "s" };
-        let (connections, in_flight) = (self.connections, self.in_flight);
-        write!(f, "{connections} connection{many} × {in_flight} in flight")
+        let (connections, in_flight) = (self.open(), self.in_flight);
+        write!(f, "{connections} × {in_flight}")
     }
 }
 
@@ -119,16 +155,17 @@ impl Loader {
         let part = |number: u32| {
             let boundary = |number: u32| -> anyhow::Result<usize> {
                 let before = u64::from(load.calls) * u64::from(number);
-                Ok(first + usize::try_from(before / u64::from(load.connections))?)
+                Ok(first + usize::try_from(before / u64::from(load.callers))?)
             };
             anyhow::Ok(Part {
                 way: way.clone(),
                 call: call.clone(),
                 ids: boundary(number)?..boundary(number + 1)?,
                 in_flight: usize::try_from(load.in_flight)?,
+                connections: load.connections,
             })
         };
-        let parts: Vec<Part> = (0..load.connections).map(part).collect::<Result<_, _>>()?;
+        let parts: Vec<Part> = (0..load.callers).map(part).collect::<Result<_, _>>()?;
         self.next_id = parts.last().map_or(first, |part| part.ids.end);
         self.runtime.block_on(carry(parts))
     }
@@ -137,12 +174,16 @@ impl Loader {
 async fn carry(parts: Vec<Part>) -> anyhow::Result<Run> {
     let mut connected = Vec::new();
     for part in parts {
-        connected.push((part.connect().await?, part));
+        let mut streams = Vec::new();
+        for _ in 0..part.connections {
+            streams.push(part.connect().await?);
+        }
+        connected.push((streams, part));
     }
     let began = Instant::now();
     let mut running = JoinSet::new();
-    for (stream, part) in connected {
-        running.spawn(part.drive(stream));
+    for (streams, part) in connected {
+        running.spawn(part.drive(streams));
     }
     let mut waits = Vec::new();
     let all = async {
@@ -167,17 +208,36 @@ impl Part {
                 stream.set_nodelay(true)?;
                 Ok(Box::new(stream))
             }
-            Way::Lines(path) => Ok(Box::new(UnixStream::connect(path).await?)),
+            Way::Lines(path) => loop {
+                match UnixStream::connect(path).await {
+                    // As many wait to be accepted as may.
+                    Err(err) if err.kind() == ErrorKind::WouldBlock => sleep(PAUSE).await,
+                    connected => break Ok(Box::new(connected?)),
+                }
+            },
+            Way::WebSocket(address) => {
+                let mut stream = TcpStream::connect(address).await?;
+                stream.set_nodelay(true)?;
+                stream.write_all(UPGRADE.as_bytes()).await?;
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    anyhow::ensure!(stream.read_buf(&mut head).await? > 0, "no web socket");
+                }
+                Ok(Box::new(stream))
+            }
         }
     }
 
     /// Makes the calls and gives how long each took.
-    async fn drive(self, mut stream: Box<dyn Stream>) -> anyhow::Result<Vec<Duration>> {
+    async fn drive(self, mut streams: Vec<Box<dyn Stream>>) -> anyhow::Result<Vec<Duration>> {
         let mut sent = vec![None; self.ids.len()];
         let mut waits = Vec::with_capacity(sent.len());
         let (mut asked, mut request) = (0, Vec::new());
         let mut received = BytesMut::new();
         while waits.len() < sent.len() {
+            // Where there are several, one call is under way at a time.
+            let turn = asked % streams.len();
+            let stream = &mut streams[turn];
             let more = (waits.len() + self.in_flight).min(sent.len());
             for index in asked..more {
                 let id = self.ids.start + index;
@@ -193,6 +253,8 @@ impl Part {
             let now = Instant::now();
             while let Some([start, end, next]) = self.way.find_answer(&received)? {
                 let id = self.call.check(&received[start..end])?;
+                // Where it is not told, nothing else is under way.
+                let id = id.unwrap_or(self.ids.start + asked - 1);
                 let index = id.checked_sub(self.ids.start);
                 let asked = index.and_then(|index| sent.get_mut(index)?.take());
                 let asked = asked.with_context(|| format!("{id} was not asked, or twice"))?;
@@ -203,10 +265,4 @@ impl Part {
         anyhow::ensure!(received.is_empty(), "more answers than calls");
         Ok(waits)
     }
-}
-
-/// The time within which so many percent of the calls were answered, of sorted times.
-pub(crate) fn percentile(sorted: &[Duration], percent: usize) -> Duration {
-    let index = (sorted.len() * percent / 100).min(sorted.len().saturating_sub(1));
-    sorted.get(index).copied().unwrap_or_default()
 }

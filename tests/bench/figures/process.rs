@@ -1,14 +1,14 @@
-//! The processes: a sandbox in Discord's place, and the daemon that is measured.
+//! The processes: the daemon that is measured, and what it is measured with and against.
 //!
 //! Each has an environment with nothing in it but what is said here, and ports of the kernel's
 //! choice. None outlives the benchmark.
 
 use std::{
-    env, fmt, fs,
+    env, fs,
     io::{BufRead as _, BufReader},
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::{Child, ChildStderr, ChildStdout, Command, Stdio},
+    process::{Child, ChildStderr, Command, Stdio},
     sync::mpsc::{self, Receiver, Sender},
     thread,
     time::Duration,
@@ -16,43 +16,31 @@ use std::{
 
 use anyhow::Context;
 use rustix::process::{Pid, Signal, kill_process};
-use serde::Deserialize;
 use serde_json::Value;
 
-use super::{call::Way, usage::Usage};
+use super::{call::Way, contest::Sample, inside::Report, role, role::Role, usage::Usage};
 
 /// How long a process may take until it is ready.
 pub(crate) const READY_TIMEOUT: Duration = Duration::from_secs(10);
-/// The program under measurement.
-const BINARY: &str = env!("CARGO_BIN_EXE_discordd");
-/// The channel that is posted in.
-const CHANNEL: &str = "general";
 
 /// A folder for sockets and certificates; removed when this is dropped.
 pub(crate) struct Folder(PathBuf);
 
-/// A running sandbox.
-pub(crate) struct Sandbox {
-    _process: Process,
-    /// Kept open, so that what it prints never fails.
-    _stdout: BufReader<ChildStdout>,
-    http: SocketAddr,
+/// A process that is killed when this is dropped.
+pub(crate) struct Process(pub(crate) Child);
+
+/// Discord's place.
+pub(crate) struct Upstream {
+    _role: Role,
+    plain: SocketAddr,
     tls: SocketAddr,
-    ca_file: PathBuf,
-    /// The channel that is posted in.
-    pub(crate) channel_id: String,
+    /// The authority that its certificate is from.
+    pub(crate) ca_file: PathBuf,
 }
 
-/// A running daemon.
-pub(crate) struct Daemon {
-    process: Process,
-    socket: PathBuf,
-    log: Receiver<Value>,
-}
-
-/// How the daemon speaks with the sandbox.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Upstream {
+/// How Discord is spoken with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scheme {
     /// HTTP.
     Plain,
     /// HTTPS, sessions resumed as by default.
@@ -61,29 +49,18 @@ pub(crate) enum Upstream {
     TlsWithoutResumption,
 }
 
-/// The file that is the program.
-pub(crate) struct Binary {
-    /// Its size.
-    pub(crate) bytes: u64,
-    /// Whether it has no table of symbols.
-    pub(crate) is_stripped: bool,
+/// A running daemon.
+pub(crate) struct Daemon {
+    pub(crate) process: Process,
+    pub(crate) socket: PathBuf,
+    log: Receiver<Value>,
 }
 
-/// A process that is killed when this is dropped.
-struct Process(Child);
-
-/// The line that the sandbox prints.
-#[derive(Deserialize)]
-struct Line {
-    http: SocketAddr,
-    tls: SocketAddr,
-    channels: Vec<Channel>,
-}
-
-#[derive(Deserialize)]
-struct Channel {
-    id: String,
-    name: String,
+/// A program that makes calls itself, prints a report, and ends.
+pub(crate) struct Program {
+    pub(crate) file: PathBuf,
+    pub(crate) arguments: Vec<String>,
+    pub(crate) environment: Vec<(&'static str, PathBuf)>,
 }
 
 impl Folder {
@@ -94,7 +71,7 @@ impl Folder {
         Ok(Self(path))
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 }
@@ -106,60 +83,89 @@ impl Drop for Folder {
     }
 }
 
-impl Sandbox {
-    pub(crate) fn start(folder: &Folder) -> anyhow::Result<Self> {
-        let ca_file = folder.file("ca.pem");
-        let mut child = Command::new(BINARY)
-            .args(["sandbox", "--json", "--any-token"])
-            .args(["--http", "127.0.0.1:0", "--tls", "127.0.0.1:0", "--ca-file"])
-            .arg(&ca_file)
+impl Process {
+    /// Starts this program as something else than the bench.
+    pub(crate) fn role(arguments: &[&str]) -> anyhow::Result<Self> {
+        let child = Command::new(env::current_exe()?)
+            .arg(role::FLAG)
+            .args(arguments)
             .env_clear()
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;
-        let stdout = child.stdout.take();
-        let process = Process(child);
-        let mut stdout = BufReader::new(stdout.context("the sandbox has no output")?);
-        let mut line = String::new();
-        stdout.read_line(&mut line)?;
-        let line: Line = serde_json::from_str(&line).context("read the sandbox's line")?;
-        let mut channels = line.channels.into_iter();
-        let channel = channels.find(|channel| channel.name == CHANNEL);
+        Ok(Self(child))
+    }
+
+    /// What it has used so far.
+    pub(crate) fn usage(&self) -> anyhow::Result<Usage> {
+        Usage::of(self.0.id())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Upstream {
+    /// Starts one that answers after `delay`.
+    pub(crate) fn start(folder: &Folder, delay: Duration) -> anyhow::Result<Self> {
+        let ca_file = folder.file("ca.pem");
+        let delay_ms = delay.as_millis().to_string();
+        let role = Role::start(&["upstream", &ca_file.to_string_lossy(), &delay_ms])?;
+        let [plain, tls] = *role.addresses.as_slice() else {
+            anyhow::bail!("the upstream does not say where it is");
+        };
         Ok(Self {
-            _process: process,
-            _stdout: stdout,
-            http: line.http,
-            tls: line.tls,
+            _role: role,
+            plain,
+            tls,
             ca_file,
-            channel_id: channel.context("the sandbox lacks the channel")?.id,
         })
+    }
+
+    /// Where it is.
+    pub(crate) fn base_url(&self, scheme: Scheme) -> String {
+        match scheme {
+            Scheme::Plain => format!("http://{}", self.plain),
+            // The certificate is for a name, as Discord's is.
+            Scheme::Tls | Scheme::TlsWithoutResumption => {
+                format!("https://localhost:{}", self.tls.port())
+            }
+        }
     }
 }
 
 impl Daemon {
     /// Starts a daemon and waits for nothing.
     pub(crate) fn start(
-        folder: &Folder,
-        sandbox: &Sandbox,
-        upstream: Upstream,
+        binary: &Path,
+        socket: PathBuf,
+        upstream: &Upstream,
+        scheme: Scheme,
+        environment: &[(&str, PathBuf)],
     ) -> anyhow::Result<Self> {
-        let socket = folder.file("discordd.sock");
-        let mut command = Command::new(BINARY);
-        command
+        let resumption = scheme != Scheme::TlsWithoutResumption;
+        let mut child = Command::new(binary)
             .args(["serve", "--tcp", "127.0.0.1:0", "--unix"])
             .arg(&socket)
             .env_clear()
             .env("DISCORDD_LOG__FORMAT", "json")
-            .env("DISCORDD_DISCORD__BASE_URL", upstream.base_url(sandbox))
+            .env("DISCORDD_DISCORD__BASE_URL", upstream.base_url(scheme))
+            .env("DISCORDD_DISCORD__CA_FILE", &upstream.ca_file)
+            .env("DISCORDD_DISCORD__TLS_RESUMPTION", resumption.to_string())
+            // Idle ones are counted at leisure.
+            .env("DISCORDD_LIMITS__HEADER_TIMEOUT", "1h")
+            .env("DISCORDD_LIMITS__FIRST_BYTE_TIMEOUT", "1h")
+            .env("DISCORDD_LIMITS__CONNECTIONS", "20000")
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
-            .stderr(Stdio::piped());
-        if let Upstream::Tls | Upstream::TlsWithoutResumption = upstream {
-            command.env("DISCORDD_DISCORD__CA_FILE", &sandbox.ca_file);
-        }
-        if let Upstream::TlsWithoutResumption = upstream {
-            command.env("DISCORDD_DISCORD__TLS_RESUMPTION", "false");
-        }
-        let mut child = command.spawn()?;
+            .stderr(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("run {}", binary.display()))?;
         let stderr = child.stderr.take();
         let process = Process(child);
         let stderr = stderr.context("the daemon has no log")?;
@@ -198,11 +204,6 @@ impl Daemon {
         Way::Lines(self.socket.clone())
     }
 
-    /// What it has used so far.
-    pub(crate) fn usage(&self) -> anyhow::Result<Usage> {
-        Usage::of(self.process.0.id(), &self.socket)
-    }
-
     /// Ends it as a service manager would.
     ///
     /// # Errors
@@ -233,55 +234,30 @@ fn check(line: &Value) -> anyhow::Result<()> {
     Ok(())
 }
 
-impl Upstream {
-    fn base_url(self, sandbox: &Sandbox) -> String {
-        match self {
-            Self::Plain => format!("http://{}", sandbox.http),
-            // The certificate is for a name, as Discord's is.
-            Self::Tls | Self::TlsWithoutResumption => {
-                format!("https://localhost:{}", sandbox.tls.port())
-            }
-        }
-    }
-}
-
-impl fmt::Display for Upstream {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Plain => "HTTP",
-            Self::Tls => "TLS",
-            Self::TlsWithoutResumption => "TLS without resumption",
+impl Program {
+    /// Runs it to its end.
+    ///
+    /// # Errors
+    ///
+    /// When it fails; it has said why.
+    pub(crate) fn run(&self) -> anyhow::Result<Sample> {
+        let output = Command::new(&self.file)
+            .args(&self.arguments)
+            .env_clear()
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .stderr(Stdio::inherit())
+            .output()
+            .with_context(|| format!("run {}", self.file.display()))?;
+        anyhow::ensure!(output.status.success(), "{} failed", self.file.display());
+        let report: Report = serde_json::from_slice(&output.stdout)?;
+        Ok(Sample {
+            took: Duration::from_nanos(report.took_ns),
+            cpu: Duration::from_nanos(report.cpu_ns),
+            waits: report
+                .waits_ns
+                .into_iter()
+                .map(Duration::from_nanos)
+                .collect(),
         })
     }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// Looks at the program's file.
-pub(crate) fn binary() -> anyhow::Result<Binary> {
-    let file = fs::read(Path::new(BINARY)).with_context(|| format!("read {BINARY}"))?;
-    Ok(Binary {
-        bytes: u64::try_from(file.len())?,
-        is_stripped: !has_symbols(&file).context("the program is no ELF file of 64 bits")?,
-    })
-}
-
-/// Whether an ELF file of 64 bits, little-endian, has a section of the type `SHT_SYMTAB`.
-/// See <https://refspecs.linuxfoundation.org/elf/gabi4+/ch4.sheader.html>.
-fn has_symbols(file: &[u8]) -> Option<bool> {
-    const SYMBOLS: u32 = 2;
-    let half = |at: usize| Some(u16::from_le_bytes(*file.get(at..)?.first_chunk()?));
-    let word = |at: usize| Some(u32::from_le_bytes(*file.get(at..)?.first_chunk()?));
-    let offset = u64::from_le_bytes(*file.get(0x28..)?.first_chunk()?);
-    let offset = usize::try_from(offset).ok()?;
-    let (size, count) = (usize::from(half(0x3a)?), usize::from(half(0x3c)?));
-    let kinds = (0..count).map(|number| word(offset + number * size + 4));
-    let kinds: Vec<u32> = kinds.collect::<Option<_>>()?;
-    Some(kinds.contains(&SYMBOLS))
 }

@@ -1,101 +1,104 @@
-//! The table that is printed, in Markdown, with every number's unit.
+//! The tables that are printed, in Markdown, with every number's unit.
 
 use std::{fmt, time::Duration};
 
-use super::{Usage, load::percentile};
+use super::{contest::Summary, usage::Usage};
 
 /// Bytes in a megabyte.
 const MEGABYTE: u64 = 1_000_000;
 
-/// What the columns are.
-const HEAD: [&str; 8] = [
-    "Figure",
-    "Value",
-    "p50, ms",
-    "p99, ms",
-    "CPU a call, µs",
-    "RSS, MB",
-    "Threads",
-    "Descriptors",
-];
-
-/// All figures.
-#[derive(Default)]
-pub(crate) struct Table(Vec<Row>);
-
-/// A figure and what was seen beside it.
-pub(crate) struct Row([String; HEAD.len()]);
+/// One table.
+pub(crate) struct Table {
+    title: String,
+    columns: Vec<&'static str>,
+    rows: Vec<Vec<String>>,
+}
 
 impl Table {
-    pub(crate) fn push(&mut self, row: Row) {
-        self.0.push(row);
+    pub(crate) fn new(title: impl Into<String>, columns: &[&'static str]) -> Self {
+        Self {
+            title: title.into(),
+            columns: columns.to_vec(),
+            rows: Vec::new(),
+        }
     }
 
-    pub(crate) fn extend(&mut self, rows: impl IntoIterator<Item = Row>) {
-        self.0.extend(rows);
+    /// A table of loads, with these columns before and behind the usual ones.
+    pub(crate) fn of_loads(
+        title: impl Into<String>,
+        before: &[&'static str],
+        behind: &[&'static str],
+    ) -> Self {
+        let usual = [
+            "calls/s",
+            "p50, ms",
+            "p99, ms",
+            "p99.9, ms",
+            "CPU a call, µs",
+        ];
+        Self::new(title, &[before, &usual, behind].concat())
+    }
+
+    pub(crate) fn push<const N: usize>(&mut self, cells: [String; N]) {
+        self.rows.push(cells.into());
+    }
+
+    /// Adds a load to a table of loads.
+    pub(crate) fn push_load<const B: usize, const A: usize>(
+        &mut self,
+        before: [String; B],
+        summary: &Summary,
+        behind: [String; A],
+    ) {
+        let waits = [0.5, 0.99, 0.999].map(|part| milliseconds(summary.within(part)));
+        let mut cells: Vec<String> = before.into();
+        cells.push(format!("{:.0}", summary.rate));
+        cells.extend(waits);
+        cells.push(microseconds(summary.cpu));
+        cells.extend(behind);
+        self.rows.push(cells);
     }
 }
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "| {} |", HEAD.join(" | "))?;
-        writeln!(f, "|---|{}", "--:|".repeat(HEAD.len() - 1))?;
-        for Row(cells) in &self.0 {
+        writeln!(f, "{}\n", self.title)?;
+        writeln!(f, "| {} |", self.columns.join(" | "))?;
+        writeln!(f, "|---|{}", "--:|".repeat(self.columns.len() - 1))?;
+        for cells in &self.rows {
             writeln!(f, "| {} |", cells.join(" | "))?;
         }
-        Ok(())
-    }
-}
-
-impl Row {
-    /// A figure by its name; the value carries its unit.
-    pub(crate) fn new(name: impl Into<String>, value: impl Into<String>) -> Self {
-        let mut cells = [const { String::new() }; HEAD.len()];
-        cells[0] = name.into();
-        cells[1] = value.into();
-        Self(cells)
-    }
-
-    /// Adds how long calls took, of sorted times.
-    pub(crate) fn with_waits(mut self, waits: &[Duration]) -> Self {
-        for (cell, percent) in [(2, 50), (3, 99)] {
-            let wait = percentile(waits, percent).as_secs_f64() * 1e3;
-            self.0[cell] = format!("{wait:.3}");
-        }
-        self
-    }
-
-    /// Adds the daemon's time on a core for each call.
-    pub(crate) fn with_cpu(mut self, cpu: Duration) -> Self {
-        self.0[4] = format!("{:.1}", cpu.as_secs_f64() * 1e6);
-        self
-    }
-
-    /// Adds what the daemon holds after the calls.
-    pub(crate) fn with_usage(mut self, usage: &Usage) -> Self {
-        self.0[5] = in_megabytes(usage.resident);
-        self.0[6] = usage.threads.to_string();
-        self.0[7] = usage.descriptors.to_string();
-        self
+        writeln!(f)
     }
 }
 
 /// Spells a time in milliseconds.
 pub(crate) fn milliseconds(time: Duration) -> String {
-    format!("{:.2} ms", time.as_secs_f64() * 1e3)
+    format!("{:.3}", time.as_secs_f64() * 1e3)
+}
+
+/// Spells a time in microseconds.
+pub(crate) fn microseconds(time: Duration) -> String {
+    format!("{:.1}", time.as_secs_f64() * 1e6)
+}
+
+/// Spells one number as a part of another.
+pub(crate) fn ratio(one: f64, other: f64) -> String {
+    format!("{:.2}", one / other)
+}
+
+/// Spells one time as a part of another.
+pub(crate) fn ratio_of_times(one: Duration, other: Duration) -> String {
+    ratio(one.as_secs_f64(), other.as_secs_f64())
 }
 
 /// Spells a size in megabytes.
 pub(crate) fn megabytes(bytes: u64) -> String {
-    format!("{} MB", in_megabytes(bytes))
-}
-
-/// Spells how many calls were answered in a second.
-pub(crate) fn rate(calls: u32, took: Duration) -> String {
-    format!("{:.0} calls/s", f64::from(calls) / took.as_secs_f64())
-}
-
-fn in_megabytes(bytes: u64) -> String {
     let hundredths = (bytes * 100 + MEGABYTE / 2) / MEGABYTE;
     format!("{}.{:02}", hundredths / 100, hundredths % 100)
+}
+
+/// Spells what a process holds.
+pub(crate) fn resident(usage: Option<&Usage>) -> String {
+    usage.map_or_else(String::new, |usage| megabytes(usage.resident))
 }

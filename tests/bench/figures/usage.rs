@@ -3,9 +3,7 @@
 use std::{
     collections::HashMap,
     fs,
-    io::{self, Read as _, Write as _},
-    os::unix::net::UnixStream,
-    path::Path,
+    io::{self},
     time::Duration,
 };
 
@@ -16,33 +14,31 @@ use anyhow::Context;
 pub(crate) struct Usage {
     /// Memory that is resident, in bytes.
     pub(crate) resident: u64,
-    /// Threads.
-    pub(crate) threads: usize,
-    /// Open descriptors.
-    pub(crate) descriptors: usize,
     /// Nanoseconds on a core, by thread. The ticks of `stat` would be too coarse.
     cpu: HashMap<String, u64>,
 }
 
 impl Usage {
-    /// Looks at a daemon's process, and asks at its Unix socket for what only it may see.
+    /// Looks at a process.
     ///
     /// # Errors
     ///
     /// When the kernel does not tell.
-    pub(crate) fn of(id: u32, socket: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn of(id: u32) -> anyhow::Result<Self> {
         let status = fs::read_to_string(format!("/proc/{id}/status"))?;
         let mut lines = status.lines();
         let resident = lines.find_map(|line| line.strip_prefix("VmRSS:"));
         let resident = resident.and_then(|it| it.trim().strip_suffix(" kB"));
         let kibibytes: u64 = resident.context("a process without memory")?.parse()?;
-        let cpu = cpu_by_thread(id)?;
         Ok(Self {
             resident: kibibytes * 1024,
-            threads: cpu.len(),
-            cpu,
-            descriptors: descriptors(socket)?,
+            cpu: cpu_by_thread(id)?,
         })
+    }
+
+    /// Threads.
+    pub(crate) fn threads(&self) -> usize {
+        self.cpu.len()
     }
 
     /// Time on a core since an earlier look. Of a thread that ended meanwhile nothing is known; the
@@ -54,18 +50,6 @@ impl Usage {
         });
         Duration::from_nanos(spent.sum())
     }
-}
-
-/// Asks for the number of open descriptors, that of the question itself not counted.
-fn descriptors(socket: &Path) -> anyhow::Result<usize> {
-    let mut stream = UnixStream::connect(socket)?;
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    let mut lines = answer.lines();
-    let count = lines.find_map(|line| line.strip_prefix("process_open_fds "));
-    let count: usize = count.context("no count of descriptors")?.parse()?;
-    Ok(count.saturating_sub(1))
 }
 
 /// Reads the first number of each thread's `schedstat`.
@@ -90,4 +74,25 @@ fn cpu_by_thread(id: u32) -> anyhow::Result<HashMap<String, u64>> {
 fn is_gone(err: &io::Error) -> bool {
     err.kind() == io::ErrorKind::NotFound
         || err.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error())
+}
+
+/// How often the kernel, of all processes, sent a SYN again or dropped one at a full queue.
+/// See <https://docs.kernel.org/networking/snmp_counter.html>.
+///
+/// # Errors
+///
+/// When the kernel does not tell.
+pub(crate) fn lost_syns() -> anyhow::Result<u64> {
+    let told = fs::read_to_string("/proc/net/netstat")?;
+    let mut lines = told
+        .lines()
+        .filter_map(|line| line.strip_prefix("TcpExt: "));
+    let (names, values) = lines.next().zip(lines.next()).context("no counters")?;
+    let mut lost = 0;
+    for (name, value) in names.split(' ').zip(values.split(' ')) {
+        if ["ListenDrops", "ListenOverflows", "TCPSynRetrans"].contains(&name) {
+            lost += value.parse::<u64>()?;
+        }
+    }
+    Ok(lost)
 }
