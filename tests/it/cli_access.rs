@@ -11,7 +11,6 @@ use std::{
     thread,
 };
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::{
     RootCertStore, ServerConfig, ServerConnection, StreamOwned,
     pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
@@ -20,6 +19,7 @@ use rustls::{
 use serde_json::json;
 
 use crate::support::{
+    authority::{Authority, Issued},
     daemon::{Folder, run},
     fake::Fake,
     mcp::{Server, request, tool},
@@ -38,18 +38,9 @@ struct Secure {
 impl Secure {
     fn start(asks_for_certificate: bool) -> Self {
         let folder = Folder::new();
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let authority = params.self_signed(&key).unwrap();
-        let issuer = Issuer::new(params, key);
-        fs::write(folder.join("ca.pem"), authority.pem()).unwrap();
-        let signed = || {
-            let key = KeyPair::generate().unwrap();
-            let params = CertificateParams::new(["localhost".to_owned()]).unwrap();
-            (params.signed_by(&key, &issuer).unwrap(), key)
-        };
-        let (certificate, key) = signed();
+        let authority = Authority::new();
+        fs::write(folder.join("ca.pem"), authority.certificate.pem()).unwrap();
+        let Issued { certificate, key } = authority.issue("localhost");
         fs::write(folder.join("client.pem"), certificate.pem()).unwrap();
         fs::write(folder.join("client.key"), key.serialize_pem()).unwrap();
         let both = certificate.pem() + &key.serialize_pem();
@@ -57,7 +48,7 @@ impl Secure {
 
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mut roots = RootCertStore::empty();
-        roots.add(authority.der().clone()).unwrap();
+        roots.add(authority.certificate.der().clone()).unwrap();
         let config = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .unwrap();
@@ -67,7 +58,7 @@ impl Secure {
         } else {
             config.with_no_client_auth()
         };
-        let (certificate, key) = signed();
+        let Issued { certificate, key } = authority.issue("localhost");
         fs::write(folder.join("server.pem"), certificate.pem()).unwrap();
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let config = config.with_single_cert(vec![certificate.der().clone()], key);

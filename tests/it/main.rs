@@ -19,6 +19,7 @@ mod cli_config;
 mod cli_health;
 mod cli_help;
 mod cli_identities;
+mod containers;
 mod doors;
 mod exactly_once;
 mod far_side;

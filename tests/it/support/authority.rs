@@ -1,0 +1,37 @@
+//! A certificate authority that is trusted by whoever is told to.
+
+use rcgen::{BasicConstraints, Certificate, CertificateParams, IsCa, Issuer, KeyPair};
+
+/// An authority.
+pub(crate) struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    pub(crate) certificate: Certificate,
+}
+
+/// A certificate and its key.
+pub(crate) struct Issued {
+    pub(crate) certificate: Certificate,
+    pub(crate) key: KeyPair,
+}
+
+impl Authority {
+    pub(crate) fn new() -> Self {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let certificate = params.self_signed(&key).unwrap();
+        let issuer = Issuer::new(params, key);
+        Self {
+            issuer,
+            certificate,
+        }
+    }
+
+    /// Signs a certificate for a host.
+    pub(crate) fn issue(&self, name: &str) -> Issued {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new([name.to_owned()]).unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        Issued { certificate, key }
+    }
+}
