@@ -20,7 +20,7 @@ use serde_json::json;
 
 use crate::support::{
     authority::{Authority, Issued},
-    daemon::{Folder, run},
+    daemon::{Daemon, Folder, run},
     fake::Fake,
     mcp::{Server, request, tool},
 };
@@ -229,6 +229,72 @@ fn a_daemon_is_met_as_its_settings_say() {
     assert_eq!(code, 2);
     assert!(stderr.contains("another certificate"), "{stderr}");
     assert!(secure.requests.try_recv().is_err());
+}
+
+#[test]
+fn a_daemon_with_a_secret_and_an_authority_is_met_at_both_doors() {
+    let folder = Folder::new();
+    let file = |name: &str, text: &str| {
+        let path = folder.join(name);
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let authority = Authority::new();
+    let Issued { certificate, key } = authority.issue("localhost");
+    let (certificate, key) = (certificate.pem(), key.serialize_pem());
+    let (ca_file, secret_file) = (
+        file("ca.pem", &authority.certificate.pem()),
+        file("secret", SECRET),
+    );
+    let socket = folder.join("s.sock");
+    let settings = |port: u16| {
+        let text = format!(
+            "[listen]\nunix = ''\ntcp = ''\n[tls]\ncertificate = '{}'\nkey = '{}'\nclient_ca = '{ca_file}'\n\
+             [[door]]\naddress = 'unix:{}'\nsecret_file = '{secret_file}'\n\
+             [[door]]\naddress = 'tcp:127.0.0.1:{port}'\ntls = 'required'\nsecret_file = '{secret_file}'\n",
+            file("tls.crt", &certificate),
+            file("tls.key", &key),
+            socket.display()
+        );
+        file("config.toml", &text)
+    };
+    let config = settings(0);
+    let daemon = Daemon::with(&["serve", "--config", &config], "http://127.0.0.1:9", &[]);
+    let url = format!("https://localhost:{}", daemon.tcp.port());
+    let (both, socket) = (
+        file("both.pem", &(certificate.clone() + &key)),
+        socket.to_str().unwrap(),
+    );
+
+    let over_socket = ["--socket", socket];
+    let over_tls = ["--url", &url, "--ca-file", &ca_file, "--client-cert", &both];
+    let with_secret = ["--secret-file", &secret_file];
+    for at in [&over_socket[..], &over_tls] {
+        let (code, stdout, stderr) = seen(&[&["health"], at, &with_secret].concat(), &[]);
+        assert_eq!((code, stderr.as_str()), (0, ""), "{at:?}");
+        assert!(stdout.starts_with("healthy"), "{stdout}");
+        // Without it the daemon answers, but only that it does not.
+        let (code, stdout, _) = seen(&[&["health", "--json"], at].concat(), &[]);
+        assert_eq!(code, 1, "{stdout}");
+        assert!(stdout.contains("\"code\":403"), "{stdout}");
+        let (code, ..) = seen(&[&["health", "--live"], at].concat(), &[]);
+        assert_eq!(code, 0, "{at:?}");
+    }
+    // Where the settings tell of both, the socket is asked, with the door's secret.
+    let config = settings(daemon.tcp.port());
+    let (code, stdout, stderr) = seen(&["health", "--config", &config], &[]);
+    assert_eq!((code, stderr.as_str()), (0, ""), "{stdout}");
+    // The port wants a certificate too, which no settings of the daemon's hold.
+    fs::remove_file(socket).unwrap();
+    let (code, _, stderr) = seen(&["health", "--config", &config], &[]);
+    assert_eq!(code, 1);
+    assert!(stderr.contains("CertificateRequired"), "{stderr}");
+    let shown = ["--client-cert", &both];
+    let (code, _, stderr) = seen(
+        &[&["health", "--config", &config], &shown[..]].concat(),
+        &[],
+    );
+    assert_eq!((code, stderr.as_str()), (0, ""));
 }
 
 #[test]

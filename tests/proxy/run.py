@@ -38,19 +38,26 @@ def started(args, first_line, **variables):
 def daemon(folder, name, base_url):
     socket = str(folder / f"{name}.sock")
     args = [PROGRAM, "serve", "--unix", socket, "--tcp", ""]
-    settings = {"DISCORDD_DISCORD__BASE_URL": base_url, "DISCORDD_LOG__FORMAT": "json"}
+    # As often as it takes: what is counted is how often that is.
+    settings = {"DISCORDD_DISCORD__BASE_URL": base_url, "DISCORDD_DISCORD__ATTEMPTS": "10"}
+    settings["DISCORDD_LOG__FORMAT"] = "json"
     with started(args, "stderr", **settings) as (_, log):
         while json.loads(log.readline())["message"] != "ready":
             pass
         yield socket
 
 
-def post(socket, channel, text):
-    args = ["discord.sendMessage", f"channel_id={channel}", f"content={text}", "--socket", socket]
-    done = subprocess.run([PROGRAM, "call", *args], capture_output=True, text=True)
+def call(socket, *args):
+    """What the daemon answered; none where it is an error, which is shown."""
+    done = subprocess.run([PROGRAM, "call", *args, "--socket", socket], capture_output=True, text=True)
     if done.returncode:
         print("  ", done.stdout.strip(), flush=True)
-    return done.returncode == 0
+        return None
+    return json.loads(done.stdout)
+
+
+def post(socket, channel, text):
+    return call(socket, "discord.sendMessage", f"channel_id={channel}", f"content={text}") is not None
 
 
 def get(url, token=None):
@@ -68,15 +75,17 @@ def run(name, sandbox, base_url, channel, token):
         with concurrent.futures.ThreadPoolExecutor(MESSAGES) as pool:
             texts = [f"{name} {number}" for number in range(MESSAGES)]
             calls = [pool.submit(post, sockets[n % 2], channel, text) for n, text in enumerate(texts)]
-            sent = sum(call.result() for call in calls)
+            sent = sum(one.result() for one in calls)
+        guarded = sum(call(socket, "health")["guard"]["counted"] for socket in sockets)
     took = time.monotonic() - began
     requests = get(f"{sandbox}/_sandbox/requests?since=0")[before:]
     statuses = collections.Counter(it["status"] for it in requests if it["method"] == "POST")
     seen = [it["content"] for it in get(f"{sandbox}/api/v10/channels/{channel}/messages?limit=100", token)]
     arrived = collections.Counter(text for text in seen if text.startswith(f"{name} "))
-    print(f"   {name}: {sent} of {MESSAGES} sent in {took:.1f} s; refused by Discord: {statuses[429]}", flush=True)
+    refused = statuses[429]
+    print(f"   {name}: {sent} of {MESSAGES} sent in {took:.1f} s; refused by Discord: {refused}; by the guards' count: {guarded}")
     assert set(arrived.values()) == {1} and len(arrived) == sent, arrived
-    return sent, statuses[429]
+    return sent, refused
 
 
 args = [PROGRAM, "sandbox", "--json", "--rate-limits", "--http", "127.0.0.1:0"]
