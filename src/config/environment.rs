@@ -129,6 +129,7 @@ impl Environment {
         }
         let none = first(["NO_PROXY", "no_proxy"]).unwrap_or_default();
         none.clone_into(&mut discord.no_proxy);
+        settings.log.journal_stream = self.get("JOURNAL_STREAM").map(str::to_owned);
     }
 }
 

@@ -39,6 +39,8 @@ pub use self::{
 
 /// The file that is read when none is named, if it is there.
 const DEFAULT_FILE: &str = "/etc/discordd/config.toml";
+/// Where systemd's journal takes entries.
+const JOURNALD_SOCKET: &str = "/run/systemd/journal/socket";
 /// What figment calls the layer of the flags.
 const FLAGS: &str = "flags";
 
@@ -173,15 +175,22 @@ pub struct Log {
     pub filter: String,
     /// How a line looks.
     pub format: LogFormat,
+    /// The socket where systemd's journal takes entries.
+    pub journald_socket: PathBuf,
+    /// What standard error is, where it is the journal, from the environment's `JOURNAL_STREAM`.
+    #[serde(skip)]
+    pub journal_stream: Option<String>,
 }
 
 /// How a line of the log looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
-    /// Text on a terminal, JSON elsewhere.
+    /// The journal's own where standard error is the journal, text on a terminal, JSON elsewhere.
     #[default]
     Auto,
+    /// The journal's own.
+    Journald,
     /// One JSON object a line.
     Json,
     /// Text.
@@ -263,6 +272,8 @@ impl Default for Log {
         Self {
             filter: "info".to_owned(),
             format: LogFormat::default(),
+            journald_socket: JOURNALD_SOCKET.into(),
+            journal_stream: None,
         }
     }
 }

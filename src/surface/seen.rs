@@ -115,7 +115,7 @@ impl Seen {
         let took = self.begun.elapsed();
         let figures = &self.shared.figures[self.method];
         figures.count(outcome, took);
-        let duration_ms = took.as_secs_f64() * 1e3;
+        let duration_ms = (took.as_secs_f64() * 1e6).round() / 1e3;
         let outcome = field::display(outcome);
         let delivered = delivered.map(field::display);
         // A filter may show the end of a call and not the call.

@@ -28,6 +28,7 @@ mod growth;
 mod guard;
 mod json_rpc;
 mod limits;
+mod log;
 mod mcp;
 mod mcp_stdio;
 mod rest;

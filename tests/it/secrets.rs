@@ -10,6 +10,8 @@ use crate::support::{
     daemon::Daemon,
     http::Client,
     lines::Lines,
+    logged::Logged,
+    many,
     many::params,
     mcp,
     sandbox::{FAULTS, SandboxProcess},
@@ -93,7 +95,11 @@ fn send_mistakes(daemon: &Daemon, token: &str) {
         let mut socket = Socket::connect(daemon);
         socket.send(&wrong);
         socket.close();
-        let headers = [("content-type", "application/json"), ("x-token", token)];
+        let headers = [
+            ("content-type", "application/json"),
+            ("traceparent", token),
+            ("x-token", token),
+        ];
         daemon.http().send(
             "POST",
             &format!("/?token={token}"),
@@ -111,7 +117,7 @@ fn send_mistakes(daemon: &Daemon, token: &str) {
         let headers = [("authorization", token), ("mcp-protocol-version", token)];
         mcp::post(&mut daemon.http(), "/mcp", &[], body.as_bytes());
         mcp::post(&mut daemon.http(), "/mcp", &headers, body.as_bytes());
-        let headers = [("mcp-method", token)];
+        let headers = [("mcp-method", token), ("traceparent", token)];
         mcp::post(&mut daemon.http(), "/", &headers, body.as_bytes());
     }
 }
@@ -226,4 +232,77 @@ fn no_log_and_no_answer_hold_a_token_or_a_message_when_there_is_no_way_to_discor
             });
         }
     });
+}
+
+/// Calls that are made for each format of the log.
+const CALLS: u64 = 100;
+
+/// Makes calls of bots of their own, in every framing and with the token in every place.
+fn call_a_hundred_times(daemon: &Logged, channel: &str) {
+    let (mut lines, mut http) = (daemon.lines(), daemon.http());
+    let json = ("content-type", "application/json");
+    for number in 0..CALLS {
+        let mut call = many::call(number, channel);
+        let authorization = format!("Bot {}", many::token(number));
+        let answer = match number % 4 {
+            0 => lines.ask(&call),
+            1 => {
+                let body = call.to_string();
+                http.send("POST", "/", &[json], body.as_bytes()).json()
+            }
+            2 => {
+                let params = call["params"].as_object_mut().unwrap();
+                params.remove("discord_token");
+                let headers = [json, ("authorization", authorization.as_str())];
+                let body = call["params"].to_string();
+                http.send("POST", "/messages", &headers, body.as_bytes())
+                    .json()
+            }
+            _ => {
+                let params = call["params"].as_object_mut().unwrap();
+                params.remove("discord_token");
+                let tool = mcp::tool("send_message", &call["params"]);
+                let call = mcp::request(number, "tools/call", &tool);
+                mcp::ask(&mut http, "/mcp", &many::token(number), &call)
+            }
+        };
+        let answer = answer.to_string();
+        let bot = (many::FIRST_BOT + number).to_string();
+        assert!(
+            answer.contains("message_id") && answer.contains(&bot),
+            "{answer}"
+        );
+    }
+}
+
+#[test]
+fn the_log_of_a_hundred_calls_holds_no_token_in_any_format() {
+    let sandbox = SandboxProcess::start(&["--any-token"]);
+    let base_url = format!("http://{}", sandbox.line.http);
+    for format in ["journald", "json", "text"] {
+        let daemon = Logged::start(format, &base_url, &TRACE);
+        call_a_hundred_times(&daemon, sandbox.channel("general"));
+        let (entries, stderr) = daemon.stop();
+        let entries = entries.iter().map(|it| String::from_utf8_lossy(it));
+        let log = entries.collect::<String>() + &stderr;
+        // It tells of every call and whose it is, or finding nothing in it proves nothing.
+        let told = match format {
+            "journald" => "DISCORDD_TARGET=discordd::call",
+            "json" => r#""target":"discordd::call""#,
+            _ => "discordd::call: call outcome=ok",
+        };
+        let told = log.matches(told).count();
+        assert_eq!(u64::try_from(told).unwrap(), CALLS, "{format}: {log}");
+        let (begin, end) = many::TOKEN_PARTS;
+        assert_holds_none(&log, &[begin, end, many::TEXT]);
+        for number in 0..CALLS {
+            assert!(
+                log.contains(&(many::FIRST_BOT + number).to_string()),
+                "{format}"
+            );
+            let token = many::token(number);
+            let (first, _) = token.split_once('.').unwrap();
+            assert_holds_none(&log, &[&token, first]);
+        }
+    }
 }

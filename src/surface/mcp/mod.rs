@@ -37,7 +37,7 @@ pub use self::{
     stdio::serve,
     tools::{Offer, UnknownTool},
 };
-use super::Caller;
+use super::{Caller, Traceparent};
 use crate::discord::{Progress, Wait};
 
 /// How long a client may keep the list of tools, which changes with the daemon's version and
@@ -117,10 +117,17 @@ impl Desk {
         };
         let parts = context.extensions.get::<Parts>();
         let caller = parts.and_then(|parts| parts.extensions.get::<Caller>());
+        let mut caller = caller.or(self.caller.as_ref()).cloned();
+        // What the message says of itself is more than what its request's header says.
+        let trace = context.meta.get_traceparent();
+        let trace = trace.and_then(|it| Traceparent::parse(it.as_bytes()));
+        if let (Some(caller), Some(trace)) = (&mut caller, trace) {
+            caller.traceparent = Some(trace);
+        }
         let mut carried = self.carrier.carry(Asked {
             entry: listed.entry,
             params,
-            caller: caller.or(self.caller.as_ref()).cloned(),
+            caller,
             progress,
         });
         let mut told = 0;

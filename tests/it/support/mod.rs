@@ -5,6 +5,7 @@ pub(crate) mod daemon;
 pub(crate) mod fake;
 pub(crate) mod http;
 pub(crate) mod lines;
+pub(crate) mod logged;
 pub(crate) mod many;
 pub(crate) mod mcp;
 pub(crate) mod passed;

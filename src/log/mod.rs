@@ -6,6 +6,10 @@
 //! client's, in the client's words: of it only errors are shown. Of a panic no text is told that was
 //! made while the program ran: such a text may hold what was worked on.
 
+mod entry;
+mod journald;
+mod json;
+
 use std::{
     any::Any,
     io::{self, IsTerminal, Write},
@@ -21,6 +25,7 @@ use tracing_subscriber::{
     reload, util::SubscriberInitExt,
 };
 
+use self::{entry::Entries, journald::Journald, json::Json};
 use crate::config::{self, LogFormat};
 
 /// The one target whose lower levels may be shown.
@@ -39,7 +44,7 @@ pub fn start(settings: &config::Log) -> anyhow::Result<()> {
     let shown = shown_of_others().with_target(OURS, LevelFilter::TRACE);
     tracing_subscriber::registry()
         .with(filter)
-        .with(lines(settings.format).with_filter(shown))
+        .with(writer(settings).with_filter(shown))
         .try_init()
         .context("start logging")?;
     FILTER.get_or_init(|| handle);
@@ -91,21 +96,32 @@ fn shown_of_others() -> Targets {
     shown.with_target("rmcp", Level::ERROR)
 }
 
-fn lines<S>(format: LogFormat) -> Box<dyn Layer<S> + Send + Sync>
+/// What writes the log. The journal may be wanted and not be there: then it is JSON on stderr, which
+/// is the journal too if the service manager says so.
+fn writer<S>(settings: &config::Log) -> Box<dyn Layer<S> + Send + Sync>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
-    let text = match format {
-        LogFormat::Auto => io::stderr().is_terminal(),
-        LogFormat::Json => false,
-        LogFormat::Text => true,
-    };
-    let lines = fmt::layer().with_writer(io::stderr);
-    if text {
-        lines.with_ansi(io::stderr().is_terminal()).boxed()
-    } else {
-        lines.json().flatten_event(true).boxed()
+    let stderr = io::stderr();
+    match settings.format {
+        LogFormat::Auto if journald::is_stderr(settings) => {}
+        LogFormat::Journald => {}
+        LogFormat::Auto if stderr.is_terminal() => return text(true),
+        LogFormat::Text => return text(stderr.is_terminal()),
+        LogFormat::Auto | LogFormat::Json => return Entries(Json).boxed(),
     }
+    match Journald::open(settings) {
+        Ok(journald) => Entries(journald).boxed(),
+        Err(_) => Entries(Json).boxed(),
+    }
+}
+
+fn text<S>(in_colours: bool) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    let lines = fmt::layer().with_writer(io::stderr);
+    lines.with_ansi(in_colours).boxed()
 }
 
 #[cfg(test)]
