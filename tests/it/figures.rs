@@ -1,7 +1,8 @@
 //! `/metrics`: every figure has its name, its type and its labels, and counts what it says.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
+    fs,
     time::{Duration, Instant},
 };
 
@@ -450,6 +451,55 @@ fn every_figure_is_named_as_prometheus_asks_and_has_bounded_labels() {
         .send("GET", "/metrics", &[("accept", "*/*")], b"");
     let kind = "text/plain; version=0.0.4; charset=utf-8";
     assert_eq!(page.header("content-type"), Some(kind));
+}
+
+/// The figures that the README lists, with their types and labels.
+fn listed() -> BTreeMap<String, (String, BTreeSet<String>)> {
+    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let table = readme
+        .split("| figure | type | labels | is |")
+        .nth(1)
+        .unwrap();
+    let rows = table
+        .lines()
+        .skip(2)
+        .take_while(|line| line.starts_with('|'));
+    let names = |cell: &str| -> Vec<String> {
+        let quoted = cell.split('`').skip(1).step_by(2);
+        quoted.map(str::to_owned).collect()
+    };
+    let mut listed = BTreeMap::new();
+    for row in rows {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        for name in names(cells[1]) {
+            let labels = names(cells[3]).into_iter().collect();
+            listed.insert(name, (cells[2].to_owned(), labels));
+        }
+    }
+    listed
+}
+
+#[test]
+fn the_readme_lists_every_figure_with_its_type_and_its_labels() {
+    let daemon = Daemon::start(NOWHERE, &[]);
+    let accept = [("accept", "application/openmetrics-text")];
+    let page = daemon.http().send("GET", "/metrics", &accept, b"");
+    let mut written = BTreeMap::new();
+    for (name, family) in read_page(&String::from_utf8(page.body).unwrap()) {
+        let end = match family.kind.as_str() {
+            "counter" => "_total",
+            "info" => "_info",
+            _ => "",
+        };
+        let labels = family
+            .samples
+            .iter()
+            .flat_map(|(_, labels)| labels.split("\","));
+        let keys = labels.filter_map(|label| Some(label.split_once('=')?.0.to_owned()));
+        let keys = keys.filter(|key| key != "le").collect();
+        written.insert(format!("{name}{end}"), (family.kind, keys));
+    }
+    assert_eq!(listed(), written);
 }
 
 /// Holds that a label has only values that are known beforehand.
