@@ -99,7 +99,7 @@ fn the_kinds_asked_for_are_listed() {
     assert_eq!(refused["error"]["code"], -32602);
     assert_eq!(
         refused["error"]["message"],
-        "types[0]: expected a list of text, announcement, forum, media, voice, stage, category, or \"all\""
+        "types[0]: expected text, announcement, forum, media, voice, stage, category, or \"all\""
     );
 }
 

@@ -1,7 +1,7 @@
 //! Kinds of channels, by the words of Discord's documentation.
 //! See <https://discord.com/developers/docs/resources/channel#channel-object-channel-types>.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, de};
@@ -101,44 +101,63 @@ impl<'de> Deserialize<'de> for ChannelKinds {
         impl<'de> de::Visitor<'de> for Names {
             type Value = ChannelKinds;
 
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str(
-                    "a list of text, announcement, forum, media, voice, stage, category, or \"all\"",
-                )
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of ")?;
+                Name.expecting(f)
             }
 
             fn visit_str<E: de::Error>(self, name: &str) -> Result<ChannelKinds, E> {
-                if name == "all" {
-                    return Ok(ChannelKinds::All);
-                }
-                let found = NAMES.iter().find(|(known, _)| *known == name);
-                let unknown = || E::invalid_value(de::Unexpected::Str(name), &self);
-                found
-                    .map(|(_, kind)| ChannelKinds::Some(vec![*kind]))
-                    .ok_or_else(unknown)
+                let Named(kind) = Name.visit_str(name)?;
+                Ok(kind.map_or(ChannelKinds::All, |kind| ChannelKinds::Some(vec![kind])))
             }
 
             fn visit_seq<A: de::SeqAccess<'de>>(
                 self,
                 mut seq: A,
             ) -> Result<ChannelKinds, A::Error> {
-                let mut kinds = Vec::new();
-                while let Some(kind) = seq.next_element()? {
-                    match kind {
-                        ChannelKinds::All => return drain(seq),
-                        ChannelKinds::Some(some) => kinds.extend(some),
+                let mut kinds = Some(Vec::new());
+                while let Some(Named(kind)) = seq.next_element()? {
+                    match (&mut kinds, kind) {
+                        (Some(kinds), Some(kind)) => kinds.push(kind),
+                        (kinds, _) => *kinds = None,
                     }
                 }
-                Ok(ChannelKinds::Some(kinds))
+                Ok(kinds.map_or(ChannelKinds::All, ChannelKinds::Some))
             }
         }
 
-        fn drain<'de, A: de::SeqAccess<'de>>(mut seq: A) -> Result<ChannelKinds, A::Error> {
-            while seq.next_element::<de::IgnoredAny>()?.is_some() {}
-            Ok(ChannelKinds::All)
-        }
-
         deserializer.deserialize_any(Names)
+    }
+}
+
+/// A kind by its name; none for all of them.
+struct Named(Option<ChannelKind>);
+
+/// Reads a name.
+struct Name;
+
+impl<'de> Deserialize<'de> for Named {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(Name)
+    }
+}
+
+impl de::Visitor<'_> for Name {
+    type Value = Named;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("text, announcement, forum, media, voice, stage, category, or \"all\"")
+    }
+
+    fn visit_str<E: de::Error>(self, name: &str) -> Result<Named, E> {
+        if name == "all" {
+            return Ok(Named(None));
+        }
+        let found = NAMES.iter().find(|(known, _)| *known == name);
+        let unknown = || E::invalid_value(de::Unexpected::Str(name), &self);
+        found
+            .map(|(_, kind)| Named(Some(*kind)))
+            .ok_or_else(unknown)
     }
 }
 
@@ -160,5 +179,42 @@ impl JsonSchema for ChannelKinds {
                 {"type": "string", "enum": names},
             ],
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(json: &str) -> Result<ChannelKinds, String> {
+        serde_json::from_str(json).map_err(|err| err.to_string())
+    }
+
+    #[test]
+    fn one_name_or_a_list_of_them_is_taken() {
+        for (json, has_voice) in [
+            (r#""voice""#, true),
+            (r#"["text","voice"]"#, true),
+            (r#"["text"]"#, false),
+            ("[]", false),
+            (r#"["text","all"]"#, true),
+            (r#"["all","text"]"#, true),
+        ] {
+            let kinds = read(json).unwrap_or_else(|err| panic!("{json}: {err}"));
+            assert_eq!(kinds.has(ChannelKind::Voice), has_voice, "{json}");
+        }
+    }
+
+    #[test]
+    fn a_list_in_the_list_is_no_name_and_neither_is_anything_else() {
+        for json in [
+            r#"[["text"]]"#,
+            r#"["all",["text"]]"#,
+            r#"["all",1]"#,
+            r#"["other"]"#,
+            "1",
+        ] {
+            assert!(read(json).is_err(), "{json}");
+        }
     }
 }
