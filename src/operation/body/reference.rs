@@ -19,7 +19,7 @@ use super::Snowflake;
 pub(in crate::operation) struct AllowedMentions {
     /// Kinds of mentions that ping: everyone, roles, users.
     #[serde(default)]
-    #[schemars(with = "Vec<String>")]
+    #[schemars(with = "Vec<Mention>")]
     parse: Vec<MentionType>,
     /// Roles that may be pinged, at most 100.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -32,6 +32,16 @@ pub(in crate::operation) struct AllowedMentions {
     /// In a reply, whether its author is pinged.
     #[serde(default)]
     replied_user: bool,
+}
+
+/// A kind of mentions.
+#[derive(JsonSchema)]
+#[schemars(inline, rename_all = "lowercase")]
+#[expect(dead_code, reason = "it is read as twilight's type")]
+enum Mention {
+    Everyone,
+    Roles,
+    Users,
 }
 
 /// The message that a reply answers, or that is forwarded.
