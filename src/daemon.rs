@@ -1,5 +1,5 @@
-//! The daemon's life: it serves the doors, says that it is ready, waits for the stop, and lets the
-//! calls under way finish.
+//! The daemon's life: it serves the doors, says that it is ready, reads its settings again when it is
+//! told to, waits for the stop, and lets the calls under way finish.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -12,9 +12,10 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    config::Settings,
+    config::{Environment, Settings},
     discord::Exit,
-    listener::{self, Door, Reception},
+    listener::{self, Door, Keeper, Reception, Reload},
+    log,
     metrics::Metrics,
     notify,
     operation::Hall,
@@ -25,12 +26,28 @@ use crate::{
 /// who has just got through to this process is not sent away.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 
+/// Where the settings came from, to read them there again.
+pub struct Source {
+    /// The settings as they were read at start.
+    pub begun_with: Settings,
+    /// Reads them.
+    pub read: Box<dyn Fn() -> anyhow::Result<Settings> + Send + Sync>,
+    /// What they may refer to.
+    pub environment: Environment,
+}
+
 /// Serves `doors` until the process is told to stop. `upstream` is what `health` calls the far side.
 ///
 /// # Errors
 ///
 /// When the daemon cannot start, or cannot go on.
-pub async fn run(mut settings: Settings, doors: Vec<Door>, upstream: String) -> anyhow::Result<()> {
+pub async fn run(
+    mut settings: Settings,
+    source: Source,
+    doors: Vec<Door>,
+    upstream: String,
+) -> anyhow::Result<()> {
+    let mut hangups = signal(SignalKind::hangup()).context("listen for signals")?;
     let mut stops = Stops::listen().context("listen for signals")?;
     listener::fit(&mut settings.limits);
     let far_side = TaskTracker::new();
@@ -41,6 +58,7 @@ pub async fn run(mut settings: Settings, doors: Vec<Door>, upstream: String) -> 
         metrics: Arc::clone(&metrics),
         upstream,
     });
+    let keepers: Vec<Keeper> = doors.iter().map(Door::keeper).collect();
     let mut serving = Serving::begin(&settings, doors, hall);
     notify::ready(&status(&metrics));
     tokio::spawn({
@@ -49,9 +67,16 @@ pub async fn run(mut settings: Settings, doors: Vec<Door>, upstream: String) -> 
     });
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");
 
-    let (reason, lost) = tokio::select! {
-        signal = stops.next() => (signal, false),
-        _ = serving.doors.join_next() => ("a door is lost", true),
+    let (reason, lost) = loop {
+        tokio::select! {
+            signal = stops.next() => break (signal, false),
+            _ = serving.doors.join_next() => break ("a door is lost", true),
+            _ = hangups.recv() => {
+                notify::reloading();
+                source.reload(&keepers);
+                notify::ready(&status(&metrics));
+            }
+        }
     };
     notify::stopping(&status(&metrics));
     tokio::select! {
@@ -66,6 +91,32 @@ pub async fn run(mut settings: Settings, doors: Vec<Door>, upstream: String) -> 
     tracing::info!("stopped");
     anyhow::ensure!(!lost, "a door could no longer be served");
     Ok(())
+}
+
+impl Source {
+    /// Puts in force what is in the settings now, or says why not; then what was stays.
+    fn reload(&self, keepers: &[Keeper]) {
+        match self.try_reload(keepers) {
+            Ok(settings) => {
+                tracing::info!("the settings were read again");
+                for what in self.begun_with.needs_restart(&settings) {
+                    tracing::warn!(what, "this change waits for a restart");
+                }
+            }
+            Err(err) => {
+                let error = format!("{err:#}");
+                tracing::error!(error, "the settings were not reloaded: those before stay");
+            }
+        }
+    }
+
+    fn try_reload(&self, keepers: &[Keeper]) -> anyhow::Result<Settings> {
+        let settings = (self.read)()?;
+        let reload = Reload::read(keepers, &settings, &self.environment)?;
+        log::reload(&settings.log)?;
+        reload.put_in_force();
+        Ok(settings)
+    }
 }
 
 /// What `systemctl status` shows.
@@ -106,7 +157,7 @@ impl Serving {
         for door in doors {
             let address = door.socket.to_string();
             let inherited = door.inherited;
-            tracing::info!(door = door.name, address, inherited, "listening");
+            tracing::info!(door = door.settings.name, address, inherited, "listening");
             let served = reception.clone().serve(door);
             serving.doors.spawn(async move {
                 if let Err(err) = served.await {

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use super::{flags::Flags, output};
 use crate::{
     config::{self, Environment, Settings, Unusable},
-    log,
+    listener, log,
 };
 
 /// The file that lists every setting; a test holds it equal to the code.
@@ -57,8 +57,10 @@ fn show(flags: &Flags) -> anyhow::Result<()> {
 }
 
 fn check(flags: &Flags) -> anyhow::Result<()> {
-    let loaded = Settings::load(flags.file(), &Environment::of_process(), &flags.given());
+    let environment = Environment::of_process();
+    let loaded = Settings::load(flags.file(), &environment, &flags.given());
     let loaded = loaded.context(Unusable)?;
+    listener::check(&loaded.settings, &environment).context(Unusable)?;
     log::start(&loaded.settings.log).context(Unusable)?;
     if let Some(file) = &loaded.settings.discord.ca_file {
         File::open(file)

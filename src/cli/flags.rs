@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// Flags over the settings of the file and the environment.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub(super) struct Flags {
     /// File to read the settings from, instead of /etc/discordd/config.toml.
     #[arg(long, value_name = "FILE")]

@@ -6,7 +6,9 @@ use tokio::runtime;
 use super::{Failure, flags::Flags};
 use crate::{
     config::{Environment, Loaded, Settings, Unusable},
-    daemon, listener, log,
+    daemon::{self, Source},
+    listener::{self, Door},
+    log,
 };
 
 /// Messages that the sandbox keeps in each channel.
@@ -40,20 +42,40 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     }
     raise_descriptor_limit();
     let doors = listener::open(&settings, &environment).context(Failure::Door)?;
+    let source = source(args, settings.clone(), environment);
     let runtime = runtime::Builder::new_multi_thread().enable_all().build()?;
-    let served = runtime.block_on(serve(args, settings, doors));
+    let served = runtime.block_on(serve(args, settings, source, doors));
     runtime.shutdown_background();
     served
+}
+
+/// Where the settings are read again.
+fn source(args: &Args, begun_with: Settings, environment: Environment) -> Source {
+    let (flags, variables) = (args.flags.clone(), environment.clone());
+    let read = move || {
+        let loaded = Settings::load(flags.file(), &variables, &flags.given())?;
+        Ok(loaded.settings)
+    };
+    Source {
+        begun_with,
+        read: Box::new(read),
+        environment,
+    }
 }
 
 #[cfg_attr(
     not(feature = "sandbox"),
     expect(unused_variables, reason = "the one flag it reads is the sandbox's")
 )]
-async fn serve(args: &Args, settings: Settings, doors: Vec<listener::Door>) -> anyhow::Result<()> {
+async fn serve(
+    args: &Args,
+    settings: Settings,
+    source: Source,
+    doors: Vec<Door>,
+) -> anyhow::Result<()> {
     #[cfg(feature = "sandbox")]
     if args.sandbox {
-        return in_sandbox(settings, doors).await;
+        return in_sandbox(settings, source, doors).await;
     }
     let base = &settings.discord.base_url;
     let upstream = if base.is_discord() {
@@ -61,12 +83,16 @@ async fn serve(args: &Args, settings: Settings, doors: Vec<listener::Door>) -> a
     } else {
         base.host().to_owned()
     };
-    daemon::run(settings, doors, upstream).await
+    daemon::run(settings, source, doors, upstream).await
 }
 
 /// Runs the daemon with a stand-in for Discord in the same process.
 #[cfg(feature = "sandbox")]
-async fn in_sandbox(mut settings: Settings, doors: Vec<listener::Door>) -> anyhow::Result<()> {
+async fn in_sandbox(
+    mut settings: Settings,
+    source: Source,
+    doors: Vec<Door>,
+) -> anyhow::Result<()> {
     use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
     use super::welcome;
@@ -86,7 +112,7 @@ async fn in_sandbox(mut settings: Settings, doors: Vec<listener::Door>) -> anyho
         .map_err(anyhow::Error::msg)?;
     welcome::print(&sandbox, &doors);
     tracing::warn!("calls go to the sandbox in this process, not to Discord");
-    daemon::run(settings, doors, "sandbox".to_owned()).await?;
+    daemon::run(settings, source, doors, "sandbox".to_owned()).await?;
     stop.cancel();
     Ok(())
 }

@@ -2,6 +2,7 @@
 //!
 //! Defaults < the file < `DISCORDD_*` < flags. It must not open, connect or write anything.
 
+mod changes;
 mod check;
 mod doors;
 mod environment;

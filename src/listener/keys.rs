@@ -5,9 +5,25 @@ use rustls::ServerConfig;
 
 use super::tls;
 use crate::{
-    config::{DoorSettings, Environment, Settings},
+    config::{DoorSettings, Environment, Place, Settings},
     operation::Rights,
 };
+
+/// Tells whether what the settings name for the doors can be read and used, without opening one. What
+/// systemd passes in is not there to be looked at.
+///
+/// # Errors
+///
+/// When it cannot.
+pub fn check(settings: &Settings, environment: &Environment) -> anyhow::Result<()> {
+    for door in settings.doors()? {
+        match door.address {
+            Place::Systemd(_) => {}
+            Place::Tcp(_) | Place::Unix(_) => drop(Keys::read(settings, &door, environment)?),
+        }
+    }
+    Ok(())
+}
 
 /// What was read for a door and is not in force yet.
 pub(super) struct Keys {

@@ -1,7 +1,7 @@
 //! The doors: Unix sockets and TCP ports, and what is told apart at them.
 //!
-//! Doors are opened, or taken over from systemd, before the runtime has threads, because the mode of a Unix socket is set by the
-//! umask of the whole process. It must not read JSON.
+//! Doors are opened, or taken over from systemd, before the runtime has threads, because the mode of
+//! a Unix socket is set by the umask of the whole process. It must not read JSON.
 
 mod connection;
 mod crowd;
@@ -10,6 +10,7 @@ mod inherited;
 mod keys;
 mod line;
 mod open;
+mod reload;
 mod sniff;
 mod tcp;
 mod tls;
@@ -28,12 +29,14 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use self::line::{Line, Stream};
 pub use self::{
     descriptors::fit,
+    keys::check,
     open::open,
+    reload::{Keeper, Reload},
     tls::Terms,
     unix::{InUse, OpenSocket},
 };
 use crate::{
-    config::{Limits, Live},
+    config::{DoorSettings, Limits, Live},
     discord::Peer,
     metrics,
     operation::{Rights, User},
@@ -52,8 +55,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub struct Door {
     /// Its place among the doors.
     pub number: usize,
-    /// What the settings call it, if they do.
-    pub name: Option<String>,
+    /// What the settings say of it.
+    pub settings: DoorSettings,
     /// Where it is.
     pub socket: Socket,
     /// What callers there may.
@@ -172,7 +175,7 @@ impl Listener {
 impl Door {
     /// What it is called in figures: never where it is.
     fn label(&self) -> &str {
-        self.name.as_deref().unwrap_or(match self.socket {
+        self.settings.name.as_deref().unwrap_or(match self.socket {
             Socket::Tcp(_) => "tcp",
             Socket::Unix(_) => "unix",
         })

@@ -79,7 +79,7 @@ impl Opened<'_> {
     fn add(&mut self, door: &DoorSettings, socket: Socket, keys: Keys, inherited: bool) {
         self.doors.push(Door {
             number: self.doors.len(),
-            name: door.name.clone(),
+            settings: door.clone(),
             socket,
             rights: Live::new(keys.rights),
             tls: Terms::of(door, keys.tls),

@@ -382,3 +382,53 @@ pub async fn say_goodbye(
     };
     timeout(GOODBYE, goodbye).await.unwrap_or(Ok(()))
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncBufReadExt, BufReader, BufStream, duplex};
+    use tokio_util::task::TaskTracker;
+
+    use super::*;
+    use crate::{
+        config::{self, Limits},
+        discord::Exit,
+        frame::JsonTexts,
+        metrics,
+        operation::Hall,
+        surface::Visitor,
+    };
+
+    #[tokio::test]
+    async fn what_the_stream_below_holds_back_comes_too() {
+        let (stop, tracker) = (CancellationToken::new(), TaskTracker::new());
+        let exit = Exit::open(&config::Discord::default(), stop.clone(), &tracker).unwrap();
+        let hall = Hall {
+            exit,
+            metrics: Arc::default(),
+            upstream: String::new(),
+        };
+        let rpc = Arc::new(Rpc::new(Arc::new(hall), Limits::default(), tracker));
+        let caller = Caller::new(Visitor::own(), metrics::Framing::Lines, 1, None);
+        // Takes whole answers at once and gives them on bit by bit, as TLS does on a slow connection.
+        let (near, far) = duplex(16);
+        tokio::spawn(serve(
+            BufStream::new(near),
+            JsonTexts::new,
+            rpc,
+            caller,
+            stop,
+        ));
+        let mut far = BufReader::with_capacity(16, far);
+        let call = br#"{"jsonrpc":"2.0","id":1,"method":"health"}"#;
+        for _ in 0..3 {
+            far.write_all(call).await.unwrap();
+            let mut line = String::new();
+            let read = far.read_line(&mut line);
+            timeout(Duration::from_secs(20), read)
+                .await
+                .unwrap()
+                .unwrap();
+            assert!(line.ends_with("}\n"), "{line}");
+        }
+    }
+}

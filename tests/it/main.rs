@@ -22,6 +22,7 @@ mod cli_identities;
 mod containers;
 mod corpus;
 mod doors;
+mod doors_tls;
 mod exactly_once;
 mod far_side;
 mod figures;

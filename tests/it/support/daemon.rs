@@ -38,6 +38,19 @@ impl Folder {
     pub(crate) fn join(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
+
+    /// The path of a file in it, as a text.
+    pub(crate) fn path(&self, name: &str) -> String {
+        self.join(name).to_str().unwrap().to_owned()
+    }
+
+    /// Writes a file in it, and gives its path. What was there is replaced whole.
+    pub(crate) fn put(&self, name: &str, text: &str) -> String {
+        let (path, beside) = (self.path(name), self.join("new"));
+        fs::write(&beside, text).unwrap();
+        fs::rename(beside, &path).unwrap();
+        path
+    }
 }
 
 impl Drop for Folder {
@@ -85,6 +98,19 @@ impl Daemon {
         let args = ["serve", "--unix", unix, "--tcp", "127.0.0.1:0"];
         let mut daemon = Self::with(&args, base_url, variables);
         socket.clone_into(&mut daemon.socket);
+        daemon
+    }
+
+    /// Starts one with these settings in a file in `folder`, where its Unix socket is too unless they
+    /// name another.
+    pub(crate) fn configured(folder: &Folder, settings: &str, base_url: &str) -> Self {
+        let file = folder.join("config.toml");
+        fs::write(&file, settings).unwrap();
+        let socket = folder.join("s.sock");
+        let variables = [("DISCORDD_LISTEN__UNIX", socket.to_str().unwrap())];
+        let args = ["serve", "--config", file.to_str().unwrap()];
+        let mut daemon = Self::with(&args, base_url, &variables);
+        daemon.socket = socket;
         daemon
     }
 
@@ -152,6 +178,17 @@ impl Daemon {
         lines.filter_map(|line| line.get(name).cloned()).collect()
     }
 
+    /// The port of the door with this name.
+    pub(crate) fn port_of(&self, door: &str) -> SocketAddr {
+        let log = self.log.lock().unwrap();
+        let mut lines = log
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let line = lines.find(|line| line["door"] == door && line["message"] == "listening");
+        let address = line.unwrap()["address"].as_str().unwrap().to_owned();
+        address.strip_prefix("tcp:").unwrap().parse().unwrap()
+    }
+
     /// The addresses that it said it listens on, of those that begin like this.
     pub(crate) fn addresses(&self, start: &str) -> Vec<String> {
         let listening = self.logged("address").into_iter();
@@ -183,6 +220,21 @@ impl Daemon {
             .send("POST", "/", &all, body.to_string().as_bytes())
     }
 
+    /// How many were turned away for this reason.
+    pub(crate) fn refused(&self, reason: &str) -> u64 {
+        self.count(&format!("discordd_refusals_total{{reason=\"{reason}\"}}"))
+    }
+
+    /// A figure that counts.
+    pub(crate) fn count(&self, name: &str) -> u64 {
+        let text = self.http().send("GET", "/metrics", &[], b"").body;
+        let text = String::from_utf8(text).unwrap();
+        let mut counts = text
+            .lines()
+            .filter_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        counts.next().unwrap().parse().unwrap()
+    }
+
     /// Memory that is resident, in KiB.
     pub(crate) fn resident_kib(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
@@ -203,7 +255,12 @@ impl Daemon {
 
     /// Waits until its log holds `text`.
     pub(crate) fn wait_for_log(&self, text: &str) {
-        while !self.log.lock().unwrap().contains(text) {
+        self.wait_for_logs(text, 1);
+    }
+
+    /// Waits until its log holds `text` so many times.
+    pub(crate) fn wait_for_logs(&self, text: &str, times: usize) {
+        while self.log.lock().unwrap().matches(text).count() < times {
             std::thread::yield_now();
         }
     }

@@ -10,11 +10,14 @@ use std::{
 
 use serde_json::Value;
 
+use super::certificates::Secured;
+
 /// How long a read may wait: a test that hangs fails instead.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A connection of either kind.
+/// A connection of any kind.
 enum Stream {
+    Secured(Box<Secured>),
     Tcp(TcpStream),
     Unix(UnixStream),
 }
@@ -36,6 +39,10 @@ impl Lines {
         Self(BufReader::new(Stream::Tcp(stream)))
     }
 
+    pub(crate) fn secured(stream: Secured) -> Self {
+        Self(BufReader::new(Stream::Secured(Box::new(stream))))
+    }
+
     /// Sends bytes as they are.
     pub(crate) fn send(&mut self, bytes: &[u8]) {
         self.0.get_mut().write_all(bytes).unwrap();
@@ -43,7 +50,11 @@ impl Lines {
 
     /// Says that nothing more will come.
     pub(crate) fn end(&mut self) {
-        match self.0.get_ref() {
+        match self.0.get_mut() {
+            Stream::Secured(stream) => {
+                stream.conn.send_close_notify();
+                stream.flush().unwrap();
+            }
             Stream::Tcp(stream) => stream.shutdown(Shutdown::Write).unwrap(),
             Stream::Unix(stream) => stream.shutdown(Shutdown::Write).unwrap(),
         }
@@ -89,6 +100,7 @@ impl Lines {
 impl Read for Stream {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         match self {
+            Self::Secured(stream) => stream.read(buffer),
             Self::Tcp(stream) => stream.read(buffer),
             Self::Unix(stream) => stream.read(buffer),
         }
@@ -98,12 +110,16 @@ impl Read for Stream {
 impl Write for Stream {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         match self {
+            Self::Secured(stream) => stream.write(bytes),
             Self::Tcp(stream) => stream.write(bytes),
             Self::Unix(stream) => stream.write(bytes),
         }
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
+        match self {
+            Self::Secured(stream) => stream.flush(),
+            Self::Tcp(_) | Self::Unix(_) => Ok(()),
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! What the tests stand on: the processes, the clients, and stand-ins for what is not Discord.
 
 pub(crate) mod authority;
+pub(crate) mod certificates;
 pub(crate) mod daemon;
 pub(crate) mod fake;
 pub(crate) mod http;
