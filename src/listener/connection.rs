@@ -2,7 +2,7 @@
 //! to the surface that it is for.
 
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::AsyncRead,
     time::{Duration, timeout},
 };
 use tokio_rustls::server::TlsStream;
@@ -17,7 +17,7 @@ use super::{
 use crate::{
     metrics::{self, Refusal},
     operation::Denied,
-    surface::{Caller, Visitor, http, lines, stream},
+    surface::{Caller, Visitor, close, http, lines},
 };
 
 /// The answer to bytes that begin no framing.
@@ -99,8 +99,7 @@ impl Reception {
         };
         self.rpc.metrics().refuse(failure.tell());
         // What the caller is told of it stands in an alert that was written.
-        let (mut reader, mut writer) = tokio::io::split(stream?);
-        let _ = stream::say_goodbye(&mut reader, &mut writer, b"").await;
+        close(stream?, "").await;
         None
     }
 
@@ -141,10 +140,4 @@ impl Reception {
         };
         close(stream, &answer).await;
     }
-}
-
-async fn close(stream: impl AsyncRead + AsyncWrite, last_words: &str) {
-    let (mut reader, mut writer) = tokio::io::split(stream);
-    // A peer that is gone misses nothing.
-    let _ = stream::say_goodbye(&mut reader, &mut writer, last_words.as_bytes()).await;
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
-use super::{Caller, Rpc, admit, stream};
+use super::{Caller, Rpc, admit, close, stream};
 use crate::frame::JsonTexts;
 
 /// Serves one connection until the peer is done, misbehaves, or `stop` is cancelled.
@@ -15,13 +15,57 @@ where
 {
     let mut texts = JsonTexts::new(rpc.shared.bounds());
     let asked = admit::ask(&mut stream, &mut texts, &rpc, &mut caller, &stop).await;
-    if let Err(why) = asked {
-        let why = why + "\n";
-        let (mut reader, mut writer) = tokio::io::split(stream);
-        // A peer that is gone misses nothing.
-        let said = stream::say_goodbye(&mut reader, &mut writer, why.as_bytes());
-        let _ = said.await;
-        return;
+    match asked {
+        Ok(()) => stream::serve(stream, |_| texts, rpc, caller, stop).await,
+        Err(why) => close(stream, &(why + "\n")).await,
     }
-    stream::serve(stream, |_| texts, rpc, caller, stop).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::{
+        io::{AsyncBufReadExt, AsyncWriteExt, BufReader, BufStream, duplex},
+        time::timeout,
+    };
+    use tokio_util::task::TaskTracker;
+
+    use super::*;
+    use crate::{
+        config::{self, Limits},
+        discord::Exit,
+        metrics,
+        operation::Hall,
+        surface::Visitor,
+    };
+
+    #[tokio::test]
+    async fn what_the_stream_below_holds_back_comes_too() {
+        let (stop, tracker) = (CancellationToken::new(), TaskTracker::new());
+        let (settings, metrics) = (config::Discord::default(), Arc::default());
+        let exit = Exit::open(&settings, &metrics, stop.clone(), &tracker).unwrap();
+        let hall = Hall {
+            exit,
+            metrics,
+            upstream: String::new(),
+        };
+        let rpc = Arc::new(Rpc::new(Arc::new(hall), Limits::default(), tracker));
+        let caller = Caller::new(Visitor::own(), metrics::Framing::Lines, 1, None);
+        // Takes whole answers at once and gives them on bit by bit, as TLS does on a slow connection.
+        let (near, far) = duplex(16);
+        tokio::spawn(serve(BufStream::new(near), rpc, caller, stop));
+        let mut far = BufReader::with_capacity(16, far);
+        let call = br#"{"jsonrpc":"2.0","id":1,"method":"health"}"#;
+        for _ in 0..3 {
+            far.write_all(call).await.unwrap();
+            let mut line = String::new();
+            let read = far.read_line(&mut line);
+            timeout(Duration::from_secs(20), read)
+                .await
+                .unwrap()
+                .unwrap();
+            assert!(line.ends_with("}\n"), "{line}");
+        }
+    }
 }

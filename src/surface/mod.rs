@@ -6,6 +6,7 @@
 mod admit;
 mod body;
 mod document;
+mod goodbye;
 pub mod http;
 pub mod lines;
 pub mod mcp;
@@ -29,6 +30,7 @@ use tokio::{sync::Semaphore, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 pub use self::{
+    goodbye::close,
     rpc::Rpc,
     shares::{Full, Place, Shares},
     traceparent::Traceparent,

@@ -9,11 +9,11 @@ use bytes::{Buf, Bytes, BytesMut};
 use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf},
-    time::{Duration, Instant, timeout},
+    time::Instant,
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Caller, Rpc, document::parse_error};
+use super::{Caller, Rpc, document::parse_error, goodbye::say_goodbye};
 use crate::{
     frame::{Bounds, Broken, End, Found, Framing},
     metrics::Refusal,
@@ -21,8 +21,6 @@ use crate::{
 
 /// Texts in a row that are no calls after which a connection is closed.
 const MAX_BROKEN_IN_A_ROW: u32 = 8;
-/// How long what the peer still sends is read after the last answer, so that no reset destroys it.
-const GOODBYE: Duration = Duration::from_secs(1);
 /// Room for a read on a connection that has been silent, in bytes: it is held while waiting.
 const FIRST_READ_BYTES: usize = 512;
 /// Room for a read on a connection that sends much, in bytes.
@@ -359,76 +357,5 @@ async fn send(writer: &mut (impl AsyncWrite + Unpin), unsent: &[u8]) -> io::Resu
         writer.flush().await.map(|()| 0)
     } else {
         writer.write(unsent).await
-    }
-}
-
-/// Writes the last words and ends writing, then reads what still comes: closing on unread input
-/// would reset the connection, and the answers with it.
-///
-/// # Errors
-///
-/// When the connection is lost meanwhile.
-pub async fn say_goodbye(
-    reader: &mut (impl AsyncRead + Unpin),
-    writer: &mut (impl AsyncWrite + Unpin),
-    last_words: &[u8],
-) -> io::Result<()> {
-    let goodbye = async {
-        writer.write_all(last_words).await?;
-        writer.shutdown().await?;
-        let mut rest = [0; 512];
-        while reader.read(&mut rest).await? > 0 {}
-        Ok(())
-    };
-    timeout(GOODBYE, goodbye).await.unwrap_or(Ok(()))
-}
-
-#[cfg(test)]
-mod tests {
-    use tokio::io::{AsyncBufReadExt, BufReader, BufStream, duplex};
-    use tokio_util::task::TaskTracker;
-
-    use super::*;
-    use crate::{
-        config::{self, Limits},
-        discord::Exit,
-        frame::JsonTexts,
-        metrics,
-        operation::Hall,
-        surface::Visitor,
-    };
-
-    #[tokio::test]
-    async fn what_the_stream_below_holds_back_comes_too() {
-        let (stop, tracker) = (CancellationToken::new(), TaskTracker::new());
-        let exit = Exit::open(&config::Discord::default(), stop.clone(), &tracker).unwrap();
-        let hall = Hall {
-            exit,
-            metrics: Arc::default(),
-            upstream: String::new(),
-        };
-        let rpc = Arc::new(Rpc::new(Arc::new(hall), Limits::default(), tracker));
-        let caller = Caller::new(Visitor::own(), metrics::Framing::Lines, 1, None);
-        // Takes whole answers at once and gives them on bit by bit, as TLS does on a slow connection.
-        let (near, far) = duplex(16);
-        tokio::spawn(serve(
-            BufStream::new(near),
-            JsonTexts::new,
-            rpc,
-            caller,
-            stop,
-        ));
-        let mut far = BufReader::with_capacity(16, far);
-        let call = br#"{"jsonrpc":"2.0","id":1,"method":"health"}"#;
-        for _ in 0..3 {
-            far.write_all(call).await.unwrap();
-            let mut line = String::new();
-            let read = far.read_line(&mut line);
-            timeout(Duration::from_secs(20), read)
-                .await
-                .unwrap()
-                .unwrap();
-            assert!(line.ends_with("}\n"), "{line}");
-        }
     }
 }
