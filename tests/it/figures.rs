@@ -10,8 +10,8 @@ use discordd::operation::TABLE;
 use serde_json::{Value, json};
 
 use crate::support::{
-    daemon::Daemon, http::Client, lines::Lines, many::params, mcp, sandbox::SandboxProcess,
-    websocket::Socket,
+    daemon::Daemon, http::Client, lines::Lines, many::params, mcp, page::read_page,
+    sandbox::SandboxProcess, websocket::Socket,
 };
 
 /// Where nobody is.
@@ -355,54 +355,6 @@ fn what_holds_requests_back_is_counted() {
     post(sandbox.token(0));
     let banned = eye.figures()["discordd_guard_banned_seconds"];
     assert!((50.0..=60.0).contains(&banned), "{banned}");
-}
-
-/// What is written about one figure.
-#[derive(Default)]
-struct Family {
-    kind: String,
-    unit: Option<String>,
-    samples: Vec<(String, String)>,
-}
-
-/// Reads a page of figures strictly: each has its help, its type, its unit and its samples together.
-fn read_page(text: &str) -> BTreeMap<String, Family> {
-    let mut families: BTreeMap<String, Family> = BTreeMap::new();
-    let mut current = String::new();
-    for line in text.lines() {
-        let words: Vec<&str> = line.splitn(4, ' ').collect();
-        match words[..] {
-            ["#", "HELP", name, help] => {
-                assert!(
-                    help.starts_with(char::is_uppercase) && !help.ends_with('.'),
-                    "{line}"
-                );
-                name.clone_into(&mut current);
-                let before = families.insert(current.clone(), Family::default());
-                assert!(before.is_none(), "{name} twice");
-            }
-            ["#", "TYPE", name, kind] if name == current => {
-                kind.clone_into(&mut families.get_mut(name).unwrap().kind);
-            }
-            ["#", "UNIT", name, unit] if name == current => {
-                families.get_mut(name).unwrap().unit = Some(unit.to_owned());
-            }
-            ["#", "EOF"] => {}
-            _ => {
-                let (sample, value) = line.rsplit_once(' ').unwrap();
-                value.parse::<f64>().unwrap();
-                let (name, labels) = sample.split_once('{').unwrap_or((sample, ""));
-                let rest = name
-                    .strip_prefix(&current)
-                    .unwrap_or_else(|| panic!("{line}"));
-                let family = families.get_mut(&current).unwrap();
-                family
-                    .samples
-                    .push((rest.to_owned(), labels.trim_end_matches('}').to_owned()));
-            }
-        }
-    }
-    families
 }
 
 #[test]

@@ -21,6 +21,7 @@ mod cli_help;
 mod cli_identities;
 mod containers;
 mod corpus;
+mod dashboard;
 mod doors;
 mod doors_tls;
 mod exactly_once;

@@ -9,6 +9,7 @@ pub(crate) mod lines;
 pub(crate) mod logged;
 pub(crate) mod many;
 pub(crate) mod mcp;
+pub(crate) mod page;
 pub(crate) mod passed;
 pub(crate) mod sandbox;
 pub(crate) mod upstream;
