@@ -160,7 +160,6 @@ impl Daemon {
             // Idle ones are counted at leisure.
             .env("DISCORDD_LIMITS__HEADER_TIMEOUT", "1h")
             .env("DISCORDD_LIMITS__FIRST_BYTE_TIMEOUT", "1h")
-            .env("DISCORDD_LIMITS__CONNECTIONS", "20000")
             .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stderr(Stdio::piped())
