@@ -237,6 +237,41 @@ fn where_secrets_pass_nothing_that_can_hold_a_text_derives_debug() {
     assert!(looked_at > 40, "only {looked_at}");
 }
 
+/// Every file under `folder`.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths
+        .flat_map(|path| {
+            if path.is_dir() {
+                files(&path)
+            } else {
+                vec![path]
+            }
+        })
+        .collect()
+}
+
+#[test]
+fn every_shipped_file_is_read_by_a_test() {
+    let mut tests = files(&root().join("tests"));
+    tests.push(root().join(".ci/run"));
+    // What is no text names nothing.
+    let tests = tests
+        .iter()
+        .filter_map(|path| fs::read_to_string(path).ok());
+    let tests: Vec<String> = tests.collect();
+    let shipped = ["config", "systemd"].map(|folder| files(&root().join(folder)));
+    for path in shipped.concat() {
+        let named = path.strip_prefix(root()).unwrap();
+        // A test that goes through a whole folder names that.
+        let folder = format!("\"{}\"", named.parent().unwrap().display());
+        let named = named.to_str().unwrap();
+        let is_read = |text: &String| text.contains(named) || text.contains(&folder);
+        assert!(tests.iter().any(is_read), "no test reads {named}");
+    }
+}
+
 #[test]
 fn the_root_holds_what_it_should() {
     let allowed = [
