@@ -1,7 +1,5 @@
 //! Limits that the descriptors of the process can carry.
 
-use rustix::process::{Resource, getrlimit};
-
 use super::crowd::RESERVE;
 use crate::{config::Limits, discord::Exit};
 
@@ -13,14 +11,11 @@ const OTHERS: usize = 64;
 /// Lowers the limits to what the descriptors that the process may have can carry, and says so: else
 /// connections alone could take them all, and no call would get through.
 pub fn fit(limits: &mut Limits) {
-    let Some(have) = getrlimit(Resource::Nofile).current else {
-        return;
-    };
-    let have = usize::try_from(have).unwrap_or(usize::MAX);
+    let have = Exit::descriptors();
     let before = (limits.calls, limits.connections);
     fit_to(limits, have);
     if (limits.calls, limits.connections) != before {
-        let needed = before.0 * PER_CALL + before.1 + RESERVE + Exit::STRANGERS + OTHERS;
+        let needed = before.0 * PER_CALL + before.1 + RESERVE + Exit::strangers(have) + OTHERS;
         tracing::warn!(
             have,
             needed,
@@ -34,7 +29,7 @@ pub fn fit(limits: &mut Limits) {
 /// Lowers them so that so many descriptors suffice: at most half of what is left is the calls', and
 /// peers keep the shares that they had.
 fn fit_to(limits: &mut Limits, have: usize) {
-    let left = have.saturating_sub(RESERVE + Exit::STRANGERS + OTHERS);
+    let left = have.saturating_sub(RESERVE + Exit::strangers(have) + OTHERS);
     if limits.calls * PER_CALL + limits.connections <= left {
         return;
     }
@@ -74,7 +69,8 @@ mod tests {
         assert_eq!(fitted(20_000), [512, 384, 16_384, 12_288]);
         let [calls, calls_of_peer, connections, of_peer] = fitted(4096);
         assert_eq!((calls, calls_of_peer), (512, 384));
-        assert!(calls * 3 + connections + 512 <= 4096 && connections > 1000);
+        let others = RESERVE + Exit::strangers(4096) + OTHERS;
+        assert!(calls * 3 + connections + others <= 4096 && connections > 1000);
         assert_eq!(of_peer, connections * 3 / 4);
         let [calls, calls_of_peer, connections, of_peer] = fitted(1024);
         assert!(calls * 3 + connections <= 1024 && calls > 50 && connections > 150);

@@ -1,6 +1,13 @@
 //! The limits: whoever is over one is told so, and the others are served.
 
-use std::{io::Write as _, os::unix::net::UnixStream, thread};
+use std::{
+    collections::VecDeque,
+    io::Write as _,
+    net::TcpStream,
+    os::unix::net::UnixStream,
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    thread,
+};
 
 use serde_json::{Value, json};
 
@@ -210,6 +217,59 @@ fn calls_that_wait_out_a_rate_limit_leave_room_for_those_of_others() {
     assert!(daemon.http().figures()["discordd_calls_in_flight"] >= 384.0);
     let refused = flood[9].read();
     assert_no_place(&refused["error"], "this peer has 384 calls under way");
+}
+
+/// Connects to the exit's port again and again, says `words`, and holds as many connections as
+/// strangers can have and more.
+fn besiege_exit(port: u16, words: &[u8], made: &AtomicUsize, over: &AtomicBool) {
+    let mut held = VecDeque::new();
+    while !over.load(Ordering::Relaxed) {
+        // It may be closed at once.
+        if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) {
+            let _ = stream.write_all(words);
+            held.push_back(stream);
+            made.fetch_add(1, Ordering::Relaxed);
+        }
+        if held.len() > 1500 {
+            held.pop_front();
+        }
+    }
+}
+
+#[test]
+fn strangers_at_the_exits_port_keep_no_call_out_and_cost_bounded_memory() {
+    let sandbox = SandboxProcess::start(&[]);
+    let base_url = format!("http://{}", sandbox.line.http);
+    let daemon = Daemon::start(&base_url, &[("RUST_LOG", "discordd=debug")]);
+    let port = daemon.logged("port")[0].as_u64().unwrap();
+    let port = u16::try_from(port).unwrap();
+    let call = json!({"jsonrpc": "2.0", "id": 1, "method": "discord.sendMessage",
+        "params": [sandbox.token(0), sandbox.channel("general"), "x"]});
+    let mut honest = daemon.lines();
+    honest.ask(&call);
+    let before = daemon.http().figures();
+    let (made, over) = (AtomicUsize::new(0), AtomicBool::new(false));
+    thread::scope(|scope| {
+        for words in [
+            &b""[..],
+            b"POST / HTTP/1.1\r\nauthorization: Bot 0000000000000000",
+        ] {
+            scope.spawn(|| besiege_exit(port, words, &made, &over));
+        }
+        let mut calls = 0;
+        while calls < 100 || made.load(Ordering::Relaxed) < 10_000 {
+            let answer = honest.ask(&call);
+            assert_eq!(answer["result"]["success"], true, "{answer}");
+            calls += 1;
+        }
+        let resident = "process_resident_memory_bytes";
+        let grown = daemon.http().figures()[resident] - before[resident];
+        assert!(grown < f64::from(16 << 20), "{grown} bytes");
+        over.store(true, Ordering::Relaxed);
+    });
+    while daemon.http().figures()["process_open_fds"] > before["process_open_fds"] {
+        thread::yield_now();
+    }
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod passage;
 mod rate_limit;
 mod repeat;
 mod seen;
+mod strangers;
 mod tls;
 mod upstream;
 
@@ -26,16 +27,16 @@ use anyhow::Context;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{
-    HeaderMap, Request, Response, StatusCode,
+    Request, Response, StatusCode,
     body::Incoming,
     header::{AUTHORIZATION, CONNECTION, HOST, HeaderValue, TRANSFER_ENCODING, USER_AGENT},
     server::conn::http1,
     service::service_fn,
 };
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
+use rustix::process::{Resource, getrlimit};
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
-    sync::Semaphore,
     time::Instant,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -45,6 +46,7 @@ pub use self::tls::roots;
 use self::{
     attempt::Answer,
     passage::{Passages, Slot},
+    strangers::{Stay, Strangers},
     upstream::Origin,
 };
 pub(super) use self::{passage::Passage, upstream::innermost};
@@ -58,13 +60,9 @@ use crate::{config, metrics::Metrics};
 
 /// Connections that may wait to be accepted; fewer cost a lost SYN, and a second, under load.
 const BACKLOG: u32 = 4096;
-/// Most connections to the exit at once. A call has as many as it has requests under way.
-const MAX_CONNECTIONS: usize = 4096;
-/// How long whoever connects may take to name a key. Our own clients do it at once.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(2);
 /// Largest request body that is passed on, in bytes: Discord takes 25 MiB.
 const MAX_REQUEST_BYTES: usize = 26 << 20;
-/// How long accepting pauses when the process is out of descriptors.
+/// How long accepting pauses when the process is out of descriptors, or the system out of memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// What the daemon calls itself.
 /// See <https://discord.com/developers/docs/reference#user-agent>.
@@ -87,17 +85,28 @@ struct Hop {
     guard: Arc<Guard>,
     origin: Origin,
     passages: Arc<Passages>,
+    strangers: Arc<Strangers>,
     tracker: TaskTracker,
 }
 
-/// Somebody without a key, or whose call is over; the connection is closed without a word.
+/// Somebody whose call is over; the connection is closed without a word.
 #[derive(Debug, thiserror::Error)]
-#[error("no call has this key")]
-struct Stranger;
+#[error("the call is over")]
+struct Over;
 
 impl Exit {
-    /// Most connections to the exit's port at once that have not named a key.
-    pub const STRANGERS: usize = 512;
+    /// How many descriptors the process may have.
+    #[must_use]
+    pub fn descriptors() -> usize {
+        let limit = getrlimit(Resource::Nofile).current;
+        limit.map_or(usize::MAX, |it| usize::try_from(it).unwrap_or(usize::MAX))
+    }
+
+    /// How many of so many descriptors strangers at the exit's port may take.
+    #[must_use]
+    pub fn strangers(descriptors: usize) -> usize {
+        strangers::part_of(descriptors)
+    }
 
     /// Opens the exit on a loopback port of the kernel's choice; it closes when `stop` is cancelled.
     ///
@@ -125,6 +134,7 @@ impl Exit {
             guard: Arc::new(Guard::new(settings)),
             origin: Origin::new(settings, tracker.clone()).context(config::Unusable)?,
             passages: Arc::default(),
+            strangers: Arc::new(Strangers::new(Self::descriptors())),
             tracker: tracker.clone(),
         });
         let served = Arc::clone(&hop).serve(listener);
@@ -160,19 +170,20 @@ impl Exit {
 
 impl Hop {
     async fn serve(self: Arc<Self>, listener: TcpListener) {
-        let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let mut is_short = false;
         loop {
-            let place = Arc::clone(&places).acquire_owned().await;
             match listener.accept().await {
                 Ok((stream, _)) => {
-                    let connection = Arc::clone(&self).serve_connection(stream);
-                    self.tracker.spawn(async move {
-                        connection.await;
-                        drop(place);
-                    });
+                    is_short = false;
+                    let stay = self.strangers.receive(Instant::now());
+                    let served = Arc::clone(&self).serve_connection(stream, stay);
+                    self.tracker.spawn(served);
                 }
                 Err(err) => {
-                    tracing::warn!(%err, "the exit cannot accept, pausing");
+                    if !is_short {
+                        tracing::warn!(%err, "the exit cannot accept, trying again");
+                    }
+                    is_short = true;
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
@@ -180,12 +191,13 @@ impl Hop {
     }
 
     /// Serves one request; the client behind it has one connection for each request under way.
-    async fn serve_connection(self: Arc<Self>, stream: TcpStream) {
-        let service = service_fn(|request| Arc::clone(&self).pass_on(request));
+    async fn serve_connection(self: Arc<Self>, stream: TcpStream, stay: Stay) {
+        let Some(slot) = stay.end(&stream, &self.passages).await else {
+            return;
+        };
+        let service = service_fn(|request| Arc::clone(&self).pass_on(request, Arc::clone(&slot)));
         let served = http1::Builder::new()
             .keep_alive(false)
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEADER_TIMEOUT)
             .serve_connection(TokioIo::new(stream), service)
             .await;
         if let Err(err) = served {
@@ -196,16 +208,16 @@ impl Hop {
     async fn pass_on(
         self: Arc<Self>,
         request: Request<Incoming>,
-    ) -> Result<Response<Full<Bytes>>, Stranger> {
-        let slot = self.caller(request.headers()).ok_or(Stranger)?;
-        let request = self.prepare(request, &slot).await.ok_or(Stranger)?;
+        slot: Arc<Slot>,
+    ) -> Result<Response<Full<Bytes>>, Over> {
+        let request = self.prepare(request, &slot).await.ok_or(Over)?;
         if !slot.begin() {
-            return Err(Stranger);
+            return Err(Over);
         }
         let sent = repeat::send(&self, &slot, request).instrument(slot.span.clone());
         let outcome = tokio::select! {
             outcome = sent => outcome,
-            () = slot.ended.cancelled() => return Err(Stranger),
+            () = slot.ended.cancelled() => return Err(Over),
         };
         let (status, body) = match outcome {
             Ok(Answer { status, body }) => (status, body),
@@ -218,11 +230,6 @@ impl Hop {
         let mut response = Response::new(Full::new(body));
         *response.status_mut() = status;
         Ok(response)
-    }
-
-    fn caller(&self, headers: &HeaderMap) -> Option<Arc<Slot>> {
-        let given = headers.get(AUTHORIZATION)?.to_str().ok()?;
-        self.passages.find(given.strip_prefix("Bot ")?)
     }
 
     /// Makes the request that Discord gets: the same one, under the real token.
