@@ -154,6 +154,8 @@ impl Daemon {
             .arg(&socket)
             .env_clear()
             .env("DISCORDD_LOG__FORMAT", "json")
+            // A line for each call would be written and read on the cores that are measured.
+            .env("DISCORDD_LOG__FILTER", "info,discordd::call=warn")
             .env("DISCORDD_DISCORD__BASE_URL", upstream.base_url(scheme))
             .env("DISCORDD_DISCORD__CA_FILE", &upstream.ca_file)
             .env("DISCORDD_DISCORD__TLS_RESUMPTION", resumption.to_string())
