@@ -117,18 +117,55 @@ def refuse():
     say("refused", f"a stranger at the socket: {error}; {done.stderr.strip()!r}")
 
 
-def tell_users_apart():
-    """Holds that the daemon sees whose a connection is: its settings name who may."""
-    shipped = CONFIG.read_text()
-    door = '[[door]]\nname = "local"\naddress = "systemd:unix"\nuids = ["member"]\n'
+def reload():
+    """Holds that a reload takes new settings and leaves out broken ones, and that the daemon sees
+    whose a connection is: the new ones name who may."""
+    shipped, before = CONFIG.read_text(), pid()
+
+    def put(text):
+        CONFIG.write_text(shipped + text)
+        run("systemctl", "reload", SERVICE)
+
+    def code():
+        return call("health", {}).get("error", {}).get("code")
+
+    put('[[door]]\naddress = "systemd:unix"\nuids = ["member"]\n')
+    wait_until(lambda: code() == 403, "root is refused")
+    member = as_user("member", call, "health", {})
+    holds("result" in member, f"the member got {member}")
+    put("nonsense = 1\n")
+    wait_until(lambda: "not reloaded" in journal(), "the broken settings are complained of")
+    holds(code() == 403, "broken settings changed something")
+    put("")
+    wait_until(lambda: code() is None, "root is served again")
+    holds(pid() == before, "it was started again")
+    holds(state(SERVICE, "ActiveState", "SubState") == ("active", "running"), "it is not running")
+    say("reloaded", "uids = [\"member\"] keeps root out (403), broken settings change nothing")
+
+
+def give_credentials():
+    """Holds that a secret that only root can read comes to a door."""
+    shipped, secret = CONFIG.read_text(), "a secret of sixteen characters and more".replace(" ", "-")
+    store = pathlib.Path("/etc/credstore")
+    store.mkdir(mode=0o700, exist_ok=True)
+    file = store / "discordd.secret"
+    file.write_text(secret)
+    file.chmod(0o600)
+    door = '[[door]]\naddress = "systemd:tcp"\nsecret_file = "credential:discordd.secret"\n'
     CONFIG.write_text(shipped + door)
     run("systemctl", "restart", SERVICE)
-    member, root = as_user("member", call, "health", {}), call("health", {})
-    holds("result" in member, f"the member got {member}")
-    holds(root["error"]["code"] == 403, f"root got {root}")
+    without = call("health", {}, PORT, http=True)
+    shown = call("health", {}, PORT, http=True, headers=f"discordd-secret: {secret}\r\n")
+    holds("error" in without and "result" in shown, f"without the secret {without}, with it {shown}")
+    file.unlink()
+    store.rmdir()
     CONFIG.write_text(shipped)
     run("systemctl", "restart", SERVICE)
-    say("known", f"whose a connection is: with uids = [\"member\"] root gets {root['error']['code']}")
+    say("entrusted", f"a credential to the port: without it {without['error']['code']}")
+
+
+def journal():
+    return run("journalctl", "--no-pager", "--unit", SERVICE)
 
 
 def kill(sandbox):
@@ -155,8 +192,7 @@ def hang(sandbox):
         took = milliseconds(begun)
     holds(outcomes == {"posted": 20}, f"of 20 who waited: {outcomes}")
     holds(pid() != before, "the daemon that hung is still there")
-    said = run("journalctl", "--no-pager", "--unit", SERVICE, "--grep", "Watchdog timeout")
-    holds("Watchdog timeout" in said, "it was not the watchdog")
+    holds("Watchdog timeout" in journal(), "it was not the watchdog")
     say(
         "hung",
         f"all {threads} threads of the runtime: the watchdog ({WATCHDOG} s) ended it, "
@@ -267,7 +303,8 @@ def main():
     start_by_call()
     post(sandbox)
     refuse()
-    tell_users_apart()
+    reload()
+    give_credentials()
     kill(sandbox)
     hang(sandbox)
     restart(sandbox)

@@ -100,11 +100,11 @@ def exchange(address, request):
         return b"".join(iter(lambda: connection.recv(65536), b""))
 
 
-def call(method, params, address=SOCKET, http=False):
+def call(method, params, address=SOCKET, http=False, headers=""):
     """Makes one call. Nothing but an answer, or nothing at all, may come back."""
     body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
     if http:
-        head = "POST / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n"
+        head = f"POST / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{headers}"
         head += f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
         answer = exchange(address, head.encode() + body).partition(b"\r\n\r\n")[2]
     else:
