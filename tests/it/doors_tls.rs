@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 use tungstenite::Message;
 
 use crate::support::{
-    certificates::{Authority, Secured, Speaker},
+    authority::Authority,
+    certificates::{Identity, Secured, Speaker},
     daemon::{Daemon, Folder, run},
     http::Client,
     lines::Lines,
@@ -38,10 +39,10 @@ impl Served {
     /// authority for clients.
     fn start(settings: &str, clients: Option<&Authority>, base_url: &str) -> Self {
         let (authority, folder) = (Authority::new(), Folder::new());
-        let (certificate, key) = authority.issue("localhost").write(&folder);
+        let (certificate, key) = Identity::issue(&authority, "localhost").write(&folder);
         let mut tls = format!("[tls]\ncertificate = \"{certificate}\"\nkey = \"{key}\"\n");
         if let Some(clients) = clients {
-            let file = folder.put("clients.pem", &clients.pem());
+            let file = folder.put("clients.pem", &clients.certificate.pem());
             writeln!(tls, "client_ca = \"{file}\"").unwrap();
         }
         let listen = "[listen]\ntcp = \"127.0.0.1:0\"\n";
@@ -197,7 +198,7 @@ fn a_client_shows_a_certificate_where_one_is_wanted() {
         door("open", "client_certificate = false") + &door("strict", "tls = \"required\"");
     let served = Served::start(&settings, Some(&clients), NOWHERE);
     let known = Speaker {
-        shows: Some(clients.issue("client")),
+        shows: Some(Identity::issue(&clients, "client")),
         ..served.speaker()
     };
     let strict = served.daemon.port_of("strict");
@@ -205,7 +206,7 @@ fn a_client_shows_a_certificate_where_one_is_wanted() {
         health(Lines::secured(known.connect(port).unwrap()));
     }
     let stranger = Speaker {
-        shows: Some(strangers.issue("client")),
+        shows: Some(Identity::issue(&strangers, "client")),
         ..served.speaker()
     };
     for only_version in [&rustls::version::TLS12, &rustls::version::TLS13] {
@@ -285,7 +286,7 @@ fn a_reload_under_load_loses_no_call_and_shows_the_new_certificate() {
     let served = Served::start("", None, &base_url);
     let new = Authority::new();
     let both = Speaker {
-        trusts: vec![served.authority.pem(), new.pem()],
+        trusts: vec![served.authority.certificate.pem(), new.certificate.pem()],
         ..Speaker::default()
     };
     let shown = |speaker: &Speaker| {
@@ -312,14 +313,14 @@ fn a_reload_under_load_loses_no_call_and_shows_the_new_certificate() {
                 }
             });
         }
-        let mut identity = served.authority.issue("localhost");
+        let mut identity = Identity::issue(&served.authority, "localhost");
         for round in 0..reloads {
             let by = if round % 2 == 0 {
                 &new
             } else {
                 &served.authority
             };
-            identity = by.issue("localhost");
+            identity = Identity::issue(by, "localhost");
             identity.write(&served.folder);
             served.daemon.signal(Signal::HUP);
             served
@@ -343,14 +344,14 @@ fn who_may_no_more_is_out_after_a_reload_although_the_session_could_be_resumed()
     let served = Served::start(&settings, Some(&old), NOWHERE);
     let strict = served.daemon.port_of("strict");
     let speaker = |authority: &Authority| Speaker {
-        shows: Some(authority.issue("client")),
+        shows: Some(Identity::issue(authority, "client")),
         ..served.speaker()
     };
     let known = speaker(&old);
     let mut kept = Lines::secured(known.connect(strict).unwrap());
     kept.send(HEALTH.as_bytes());
     kept.read();
-    served.folder.put("clients.pem", &new.pem());
+    served.folder.put("clients.pem", &new.certificate.pem());
     served.daemon.signal(Signal::HUP);
     served.daemon.wait_for_log("the settings were read again");
     let refused = known.connect(strict).and_then(|mut stream| {
@@ -370,7 +371,7 @@ fn a_reload_that_cannot_be_leaves_all_as_it_was() {
     let strict = served.daemon.port_of("strict");
     let put = |text: &str| served.folder.put("config.toml", text);
     let good = std::fs::read_to_string(served.folder.join("config.toml")).unwrap();
-    let other = Authority::new().issue("localhost");
+    let other = Identity::issue(&Authority::new(), "localhost");
     let broken = [
         ("[limits\n".to_owned(), "config.toml"),
         (format!("{good}methods = [\"nothing\"]\n"), "nothing"),
@@ -429,8 +430,8 @@ fn what_waits_for_a_restart_is_named() {
 fn what_is_not_safe_or_cannot_be_is_refused_at_start() {
     let folder = Folder::new();
     let authority = Authority::new();
-    let (certificate, key) = authority.issue("localhost").write(&folder);
-    let other = folder.put("other.pem", &authority.issue("localhost").key);
+    let (certificate, key) = Identity::issue(&authority, "localhost").write(&folder);
+    let other = folder.put("other.pem", &Identity::issue(&authority, "localhost").key);
     let empty = folder.put("empty.pem", "");
     let short = folder.put("short", "0123456789abcde\n");
     let tls = |key: &str| format!("[tls]\ncertificate = \"{certificate}\"\nkey = \"{key}\"\n");
@@ -525,7 +526,7 @@ fn a_port_for_all_is_opened_with_tls_or_with_a_secret() {
 #[test]
 fn keys_come_from_the_credentials_of_the_service() {
     let (authority, folder) = (Authority::new(), Folder::new());
-    authority.issue("localhost").write(&folder);
+    Identity::issue(&authority, "localhost").write(&folder);
     let tls = "[tls]\ncertificate = \"credential:cert.pem\"\nkey = \"credential:key.pem\"\n";
     let path = &folder.put("config.toml", tls);
     let (unix, credentials) = (&folder.path("s.sock"), &folder.path(""));

@@ -37,6 +37,7 @@ mod mcp_stdio;
 mod properties;
 mod rest;
 mod restarts;
+mod rights;
 mod sandbox;
 mod sandbox_faults;
 mod sandbox_history;

@@ -38,7 +38,10 @@ pub use self::{
     tools::{Offer, UnknownTool},
 };
 use super::{Caller, Traceparent};
-use crate::discord::{Progress, Wait};
+use crate::{
+    discord::{Progress, Wait},
+    operation::Entry,
+};
 
 /// How long a client may keep the list of tools, which changes with the daemon's version and
 /// settings only, in milliseconds.
@@ -79,11 +82,25 @@ impl Desk {
         found.filter(|it| self.offer.has(it.entry))
     }
 
-    /// The tools' names, for somebody who asked for another.
-    fn names(&self) -> String {
-        let offered = tools::listed().iter().filter(|it| self.offer.has(it.entry));
-        let names: Vec<&str> = offered.map(|it| it.tool.name.as_ref()).collect();
-        names.join(", ")
+    /// The tools that whoever asks may call.
+    fn offered(&self, context: &RequestContext<RoleServer>) -> Vec<&'static Listed> {
+        let rights = self.caller(context).map(|it| it.visitor.rights.now());
+        let may = |entry: &Entry| {
+            let checked = rights
+                .as_ref()
+                .map(|it| it.check_method(entry.name, entry.effect));
+            checked.is_none_or(|checked| checked.is_ok())
+        };
+        let listed = tools::listed().iter();
+        let offered = listed.filter(|it| self.offer.has(it.entry) && may(it.entry));
+        offered.collect()
+    }
+
+    /// Who asks, as the request tells or else the desk was opened for.
+    fn caller<'a>(&'a self, context: &'a RequestContext<RoleServer>) -> Option<&'a Caller> {
+        let parts = context.extensions.get::<Parts>();
+        let caller = parts.and_then(|parts| parts.extensions.get::<Caller>());
+        caller.or(self.caller.as_ref())
     }
 
     /// Puts in the guild that is meant where none is named.
@@ -115,9 +132,7 @@ impl Desk {
         } else {
             (Progress::default(), None)
         };
-        let parts = context.extensions.get::<Parts>();
-        let caller = parts.and_then(|parts| parts.extensions.get::<Caller>());
-        let mut caller = caller.or(self.caller.as_ref()).cloned();
+        let mut caller = self.caller(context).cloned();
         // What the message says of itself is more than what its request's header says.
         let trace = context.meta.get_traceparent();
         let trace = trace.and_then(|it| Traceparent::parse(it.as_bytes()));
@@ -187,7 +202,7 @@ impl ServerHandler for Desk {
             let why = "cursor: there is one page only, and no cursor was given out";
             return ready(Err(ErrorData::invalid_params(why, None)));
         }
-        let offered = tools::listed().iter().filter(|it| self.offer.has(it.entry));
+        let offered = self.offered(&context).into_iter();
         let mut list = ListToolsResult::with_all_items(offered.map(|it| it.tool.clone()).collect());
         if is_modern(&context) {
             list.ttl_ms = Some(FRESH_MS);
@@ -203,7 +218,9 @@ impl ServerHandler for Desk {
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let Some(listed) = self.tool(&request.name) else {
-            let why = format!("name: there is no such tool, but {}", self.names());
+            let offered = self.offered(&context).into_iter();
+            let names: Vec<&str> = offered.map(|it| it.tool.name.as_ref()).collect();
+            let why = format!("name: there is no such tool, but {}", names.join(", "));
             return Err(ErrorData::invalid_params(why, None));
         };
         let arguments = request.arguments.unwrap_or_default();

@@ -1,30 +1,26 @@
-//! Certificates made for a test, and connections over TLS that trust and show them.
+//! Identities of a test, and connections over TLS that trust and show them.
 
 use std::{
     net::{SocketAddr, TcpStream},
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::Arc,
     time::Duration,
 };
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::{
     ClientConfig, ClientConnection, RootCertStore, StreamOwned,
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _},
 };
 
-use super::daemon::Folder;
+use super::{
+    authority::{Authority, Issued},
+    daemon::Folder,
+};
 
 /// How long a read may wait: a test that hangs fails instead.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A connection over TLS.
 pub(crate) type Secured = StreamOwned<ClientConnection, TcpStream>;
-
-/// An authority that signs certificates.
-pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 /// A certificate and its key, in PEM.
 #[derive(Clone)]
@@ -43,35 +39,16 @@ pub(crate) struct Speaker {
     pub(crate) only_version: Option<&'static rustls::SupportedProtocolVersion>,
 }
 
-impl Authority {
-    pub(crate) fn new() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        let name = format!("authority {count}");
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().unwrap();
-        Self(CertifiedIssuer::self_signed(params, key).unwrap())
-    }
-
-    pub(crate) fn pem(&self) -> String {
-        self.0.pem()
-    }
-
-    /// Signs a certificate for this name.
-    pub(crate) fn issue(&self, name: &str) -> Identity {
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new([name.to_owned()]).unwrap();
-        let certificate = params.signed_by(&key, &self.0).unwrap();
-        Identity {
+impl Identity {
+    /// One that this authority signed, for this name.
+    pub(crate) fn issue(authority: &Authority, name: &str) -> Self {
+        let Issued { certificate, key } = authority.issue(name);
+        Self {
             certificate: certificate.pem(),
             key: key.serialize_pem(),
         }
     }
-}
 
-impl Identity {
     /// Writes it where a daemon reads it.
     pub(crate) fn write(&self, folder: &Folder) -> (String, String) {
         let certificate = folder.put("cert.pem", &self.certificate);
@@ -88,7 +65,7 @@ impl Speaker {
     /// One that trusts this authority.
     pub(crate) fn trusting(authority: &Authority) -> Self {
         Self {
-            trusts: vec![authority.pem()],
+            trusts: vec![authority.certificate.pem()],
             ..Self::default()
         }
     }
