@@ -195,7 +195,7 @@ async fn call(
         return json(StatusCode::UNSUPPORTED_MEDIA_TYPE, why);
     }
     // What is wrong with a text is told in the answer to it.
-    let body = match read(&site.rpc, body, StatusCode::OK).await {
+    let body = match read(&site.rpc, body).await {
         Ok(body) => body,
         Err(refused) => return refused,
     };
@@ -243,9 +243,9 @@ async fn ask_rest(
 /// Answers a message of MCP's.
 async fn ask_mcp(State(site): State<Site>, request: Request) -> Response {
     let (mut head, body) = request.into_parts();
-    let body = match read(&site.rpc, body, StatusCode::BAD_REQUEST).await {
+    let body = match body::read(&site.rpc.shared, body).await {
         Ok(body) => body,
-        Err(refused) => return refused,
+        Err(unread) => return Endpoint::answer_unread(unread),
     };
     if let Some(caller) = head.extensions.get_mut::<Caller>() {
         caller.framing = Framing::Mcp;
@@ -304,14 +304,15 @@ async fn openrpc(State(site): State<Site>, Extension(caller): Extension<Caller>)
     }
 }
 
-/// Reads a body, or says in JSON-RPC why not, under the status `deep` if it is nested too deep.
-async fn read(rpc: &Rpc, body: Body, deep: StatusCode) -> Result<Bytes, Response> {
+/// Reads a body, or says in JSON-RPC why not. What is nested too deep came whole: it is answered as
+/// any text that is no call.
+async fn read(rpc: &Rpc, body: Body) -> Result<Bytes, Response> {
     let read = body::read(&rpc.shared, body).await;
     read.map_err(|unread| {
         let why = unread.to_string();
         match unread {
             Unread::Cut | Unread::Late => json(unread.status(), parse_error(&why)),
-            Unread::Deep { .. } => json(deep, parse_error(&why)),
+            Unread::Deep { .. } => json(StatusCode::OK, parse_error(&why)),
             Unread::TooLong { .. } => json(unread.status(), invalid_request("null", &why)),
         }
     })

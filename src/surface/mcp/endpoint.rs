@@ -13,13 +13,14 @@ use bytes::Bytes;
 use http_body_util::Full;
 use rmcp::{
     ServerHandler,
+    model::JsonRpcError,
     transport::streamable_http_server::{
         StreamableHttpServerConfig, StreamableHttpService, session::never::NeverSessionManager,
     },
 };
 
 use super::{Desk, Offer, message};
-use crate::surface::Rpc;
+use crate::surface::{Rpc, body::Unread};
 
 type Answer = Pin<Box<dyn Future<Output = Response> + Send>>;
 
@@ -50,15 +51,23 @@ impl Endpoint {
         Self::new(move || desk.clone())
     }
 
+    /// Answers a request whose body could not be read.
+    pub(in crate::surface) fn answer_unread(unread: Unread) -> Response {
+        let why = unread.to_string();
+        let error = match unread {
+            Unread::Cut | Unread::Deep { .. } | Unread::Late => message::unreadable(&why),
+            Unread::TooLong { .. } => message::invalid(None, &why),
+        };
+        refuse(unread.status(), &error)
+    }
+
     /// Answers a request whose body has been read.
     pub(in crate::surface) async fn answer(&self, mut head: Parts, body: Bytes) -> Response {
         if head.method == Method::POST {
             let read = message::read(&body);
             let refused = read.and_then(|it| message::refuse_version(&head.headers, &it));
             if let Err(error) = refused {
-                let json = serde_json::to_string(&error).expect("texts and numbers are JSON");
-                let kind = [(header::CONTENT_TYPE, "application/json")];
-                return (StatusCode::BAD_REQUEST, kind, json).into_response();
+                return refuse(StatusCode::BAD_REQUEST, &error);
             }
         }
         // rmcp takes loopback names only, and callers on sockets name what they like.
@@ -66,4 +75,9 @@ impl Endpoint {
         head.headers.insert(header::HOST, host);
         self.0(Request::from_parts(head, Full::new(body))).await
     }
+}
+
+fn refuse(status: StatusCode, error: &JsonRpcError) -> Response {
+    let json = serde_json::to_string(error).expect("texts and numbers are JSON");
+    (status, [(header::CONTENT_TYPE, "application/json")], json).into_response()
 }

@@ -79,7 +79,8 @@ pub(super) fn under_way(id: RequestId) -> JsonRpcError {
     invalid(Some(id), "a request with this id is under way already")
 }
 
-fn invalid(id: Option<RequestId>, why: &str) -> JsonRpcError {
+/// What is JSON and no message, or cannot be taken.
+pub(super) fn invalid(id: Option<RequestId>, why: &str) -> JsonRpcError {
     let error = ErrorData::invalid_request(format!("Invalid request: {why}"), None);
     JsonRpcError::new(id, error)
 }
