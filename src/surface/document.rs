@@ -173,10 +173,15 @@ impl<'a> Request<'a> {
             serde_json::from_str(text)
         };
         let envelope: Envelope<'a> = read.map_err(|err: serde_json::Error| {
-            if err.is_data() {
-                Unsound::invalid("null", "a call is an object, and names each member once")
+            // What is no call is looked through to its end only here: it may be no JSON either.
+            let broken = if err.is_data() {
+                serde_json::from_str::<&RawValue>(text).err()
             } else {
-                Unsound::unreadable(&place(&err))
+                Some(err)
+            };
+            match broken {
+                Some(err) => Unsound::unreadable(&place(&err)),
+                None => Unsound::invalid("null", "a call is an object, and names each member once"),
             }
         })?;
         let id = envelope.id.map(RawValue::get);

@@ -1,8 +1,14 @@
 //! `discord.listChannels` and `discord.test` against the sandbox's guilds.
 
+use std::io::Write as _;
+
 use serde_json::{Value, json};
 
-use crate::support::{daemon::Daemon, sandbox::SandboxProcess};
+use crate::support::{
+    daemon::Daemon,
+    sandbox::SandboxProcess,
+    upstream::{Upstream, http},
+};
 
 fn start() -> (SandboxProcess, Daemon) {
     let sandbox = SandboxProcess::start(&[]);
@@ -154,6 +160,30 @@ fn a_bot_in_201_guilds_is_read_with_few_requests_on_few_connections() {
     let stats = pair.0.stats();
     assert!(stats.requests <= 3 + 201, "{stats:?}");
     assert!(stats.connections <= 6, "{stats:?}");
+}
+
+#[test]
+fn pages_of_guilds_that_do_not_go_on_are_asked_for_no_further() {
+    let guilds: Vec<Value> = (1..=200)
+        .map(|id: u64| json!({"id": id.to_string(), "name": "again"}))
+        .collect();
+    let guilds = Value::from(guilds).to_string();
+    let upstream = Upstream::start(move |request, stream| {
+        let path = request.split(' ').nth(1).unwrap();
+        let body = match path.split('?').next().unwrap() {
+            "/api/v10/users/@me" => r#"{"id":"1","username":"bot"}"#,
+            "/api/v10/users/@me/guilds" => &guilds,
+            _ => "[]",
+        };
+        stream
+            .write_all(http("200 OK", "", body).as_bytes())
+            .unwrap();
+    });
+    let daemon = Daemon::start(&upstream.base_url(), &[]);
+    let answer = daemon.call("discord.listChannels", &json!({"discord_token": "t"}));
+    assert_eq!(answer["result"]["count"], 0, "{answer}");
+    // The bot, two pages, and the channels of each guild once.
+    assert_eq!(upstream.requests(), 1 + 2 + 200);
 }
 
 #[test]

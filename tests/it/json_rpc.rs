@@ -73,6 +73,14 @@ const CASES: &[(&str, Expected)] = &[
         r#"[{"jsonrpc": "2.0", "method": "sum", "params": [1,2,4], "id": "1"}, {"jsonrpc": "2.0", "method"]"#,
         One("null", -32700),
     ),
+    (
+        r#"{"jsonrpc": "2.0", "id": 1, "id": 2, "method": "health"}"#,
+        One("null", -32600),
+    ),
+    (
+        r#"{"jsonrpc": "2.0", "id": 1, "id": 2, "method": health}"#,
+        One("null", -32700),
+    ),
     ("[]", One("null", -32600)),
     ("[1]", List(&[("null", -32600)])),
     (

@@ -96,15 +96,18 @@ pub(super) async fn first_guilds(discord: &Discord, limit: u16) -> Result<Vec<Gu
 
 /// Asks for all of the bot's guilds, page by page.
 pub(super) async fn all_guilds(discord: &Discord) -> Result<Vec<GuildName>, Error> {
-    let mut guilds = page(discord, None, PAGE).await?;
-    let mut last_page = guilds.len();
-    while last_page == usize::from(PAGE) {
-        let after = guilds.last().map(|guild| guild.id.get());
-        let more = page(discord, after, PAGE).await?;
-        last_page = more.len();
-        guilds.extend(more);
+    let mut all: Vec<GuildName> = Vec::new();
+    loop {
+        let after = all.last().map(|guild| guild.id);
+        let mut more = page(discord, after.map(Id::get), PAGE).await?;
+        // What is not behind the page before was in it: such pages would be asked for without end.
+        more.retain(|guild| after.is_none_or(|after| guild.id > after));
+        let is_last = more.len() < usize::from(PAGE);
+        all.extend(more);
+        if is_last {
+            return Ok(all);
+        }
     }
-    Ok(guilds)
 }
 
 async fn page(discord: &Discord, after: Option<u64>, limit: u16) -> Result<Vec<GuildName>, Error> {
