@@ -10,6 +10,7 @@ mod goodbye;
 pub mod http;
 pub mod lines;
 pub mod mcp;
+mod meter;
 pub mod openrpc;
 mod rest;
 mod rpc;
