@@ -42,5 +42,3 @@ pub mod notify;
 pub mod config;
 
 pub mod json;
-
-pub mod memory;

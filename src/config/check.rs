@@ -40,7 +40,6 @@ impl Limits {
         let plain = ToString::to_string;
         within("limits.depth", &self.depth, &DEPTHS, plain)?;
         for (name, value) in [
-            ("memory", self.memory.bytes()),
             ("request_bytes", self.request_bytes.bytes()),
             ("response_bytes", self.response_bytes.bytes()),
         ] {
@@ -48,14 +47,6 @@ impl Limits {
                 format!("{bytes}B")
             })?;
         }
-        // A buffer that grows is at most twice as large as what is in it.
-        let one = 2 * self.request_bytes.bytes() + 2 * self.response_bytes.bytes();
-        anyhow::ensure!(
-            self.memory.bytes() >= one,
-            "limits.memory: {}B is less than one connection may hold, {one}B: twice \
-             limits.request_bytes and twice limits.response_bytes",
-            self.memory.bytes()
-        );
         for (name, value) in [
             ("body_timeout", self.body_timeout),
             ("call_timeout", self.call_timeout),

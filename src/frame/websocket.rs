@@ -136,16 +136,6 @@ impl Framing for Messages {
         &mut self.received
     }
 
-    fn held(&self) -> usize {
-        let begun = self.begun.as_ref().map_or(0, BytesMut::capacity);
-        self.received.capacity() + begun
-    }
-
-    fn clear(&mut self) {
-        self.received = BytesMut::new();
-        self.begun = None;
-    }
-
     fn in_text(&self) -> bool {
         self.begun.is_some() || !self.received.is_empty()
     }

@@ -29,15 +29,6 @@ pub enum Limit {
         /// How many that is.
         limit: usize,
     },
-    /// Connections hold as much as the settings allow, and this one the most.
-    #[error(
-        "unfinished calls and unread answers fill {limit} bytes, and this connection has the most \
-         of them: it is closed"
-    )]
-    Memory {
-        /// How many bytes that is.
-        limit: usize,
-    },
 }
 
 impl Limit {
@@ -48,7 +39,6 @@ impl Limit {
             Self::CallsOfPeer { .. } => Refusal::PeerBusy,
             Self::Connections { .. } => Refusal::Crowded,
             Self::ConnectionsOfPeer { .. } => Refusal::PeerCrowded,
-            Self::Memory { .. } => Refusal::Memory,
         }
     }
 }

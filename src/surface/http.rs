@@ -35,7 +35,6 @@ use super::{
     body::{self, Unread},
     document::{self, invalid_request, parse_error},
     mcp::{Endpoint, Offer},
-    meter::{Meter, NoMemory, Serving},
     rest,
     web::keep_out_pages,
     websocket,
@@ -43,11 +42,11 @@ use super::{
 use crate::{
     discord::{InvalidToken, Peer, Token},
     metrics::{Format, Framing, GuardFigures, Refusal},
-    operation::{Entry, Error, Limit, Secret},
+    operation::{Entry, Secret},
 };
 
 /// Most bytes of a request's head that are held, and of an answer that waits to be written.
-const MAX_BUFFER_BYTES: usize = 16 << 10;
+const MAX_BUFFER_BYTES: usize = 64 << 10;
 
 /// What whoever asks for something else is told.
 const NO_PATH: &str = "there is no such path";
@@ -122,16 +121,12 @@ pub async fn serve<S>(
     // hyper would wait for ever for a peer that does not read.
     let mut stream = TimeoutWriter::new(stream);
     stream.set_timeout(Some(limits.write_timeout));
-    let (under_way, serving) = (Arc::new(()), Serving::default());
-    let stream = Meter::new(Box::pin(stream), rpc.shared.memory.hold(), serving.clone());
+    let under_way = Arc::new(());
     let service = service_fn(|mut request: HyperRequest<Incoming>| {
         let (router, under_way) = (router.clone(), Arc::clone(&under_way));
         request.extensions_mut().insert(visitor.clone());
-        let serving = serving.clone();
-        serving.begin();
         async move {
             let answer = router.oneshot(request).await;
-            serving.end();
             answer.map(|response| held(response, under_way))
         }
     });
@@ -141,7 +136,7 @@ pub async fn serve<S>(
             .header_read_timeout(limits.header_timeout)
             .max_buf_size(MAX_BUFFER_BYTES)
             .half_close(true)
-            .serve_connection(TokioIo::new(stream), service)
+            .serve_connection(TokioIo::new(Box::pin(stream)), service)
             .with_upgrades()
     );
     let served = tokio::select! {
@@ -159,21 +154,14 @@ pub async fn serve<S>(
         }
     };
     if let Err(err) = served {
-        tell_failure(&rpc, &err);
+        let source = err.source().and_then(|it| it.downcast_ref::<io::Error>());
+        if err.is_timeout() {
+            rpc.metrics().refuse(Refusal::Late);
+        } else if source.is_some_and(|it| it.kind() == io::ErrorKind::TimedOut) {
+            rpc.metrics().refuse(Refusal::Unread);
+        }
+        tracing::debug!(%err, "an HTTP connection ended early");
     }
-}
-
-/// Counts why a connection ended early, if it was the daemon that ended it.
-fn tell_failure(rpc: &Rpc, err: &hyper::Error) {
-    let source = err.source().and_then(|it| it.downcast_ref::<io::Error>());
-    if err.is_timeout() {
-        rpc.metrics().refuse(Refusal::Late);
-    } else if source.is_some_and(|it| it.kind() == io::ErrorKind::TimedOut) {
-        rpc.metrics().refuse(Refusal::Unread);
-    } else if source.is_some_and(NoMemory::is_why) {
-        rpc.metrics().refuse(Refusal::Memory);
-    }
-    tracing::debug!(%err, "an HTTP connection ended early");
 }
 
 /// Keeps a call under way as long as its answer is a stream that goes on.
@@ -224,14 +212,10 @@ async fn call(
 /// Answers on a connection that there is no place for.
 fn turn_away(turned_away: &TurnedAway, why: String) -> Response {
     let wait = turned_away.error().details().retry_after_secs();
-    rest::told_to_wait(closing(json(StatusCode::SERVICE_UNAVAILABLE, why)), wait)
-}
-
-/// Has the connection closed behind an answer.
-fn closing(mut answer: Response) -> Response {
+    let mut answer = json(StatusCode::SERVICE_UNAVAILABLE, why);
     let close = HeaderValue::from_static("close");
     answer.headers_mut().insert(header::CONNECTION, close);
-    answer
+    rest::told_to_wait(answer, wait)
 }
 
 /// Answers as the service that this one replaces.
@@ -252,7 +236,6 @@ async fn ask_rest(
             caller.framing = Framing::Rest;
             rest::answer(&site.rpc, entry, &body, &caller).await
         }
-        Err(Unread::NoMemory { max }) => closing(rest::failed(&no_memory(max))),
         Err(unread) => rest::refuse(unread.status(), &unread.to_string()),
     }
 }
@@ -262,7 +245,6 @@ async fn ask_mcp(State(site): State<Site>, request: Request) -> Response {
     let (mut head, body) = request.into_parts();
     let body = match body::read(&site.rpc.shared, body).await {
         Ok(body) => body,
-        Err(unread @ Unread::NoMemory { .. }) => return closing(Endpoint::answer_unread(unread)),
         Err(unread) => return Endpoint::answer_unread(unread),
     };
     if let Some(caller) = head.extensions.get_mut::<Caller>() {
@@ -331,19 +313,9 @@ async fn read(rpc: &Rpc, body: Body) -> Result<Bytes, Response> {
         match unread {
             Unread::Cut | Unread::Late => json(unread.status(), parse_error(&why)),
             Unread::Deep { .. } => json(StatusCode::OK, parse_error(&why)),
-            Unread::NoMemory { max } => {
-                let error = no_memory(max);
-                let wait = error.details().retry_after_secs();
-                let answer = closing(json(unread.status(), document::error(&error)));
-                rest::told_to_wait(answer, wait)
-            }
             Unread::TooLong { .. } => json(unread.status(), invalid_request("null", &why)),
         }
     })
-}
-
-fn no_memory(limit: usize) -> Error {
-    Error::Limited(Limit::Memory { limit })
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

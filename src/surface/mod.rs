@@ -10,7 +10,6 @@ mod goodbye;
 pub mod http;
 pub mod lines;
 pub mod mcp;
-mod meter;
 pub mod openrpc;
 mod rest;
 mod rpc;

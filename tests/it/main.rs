@@ -9,7 +9,6 @@
 )]
 #![cfg(feature = "sandbox")]
 
-mod attacks;
 mod attempts;
 mod bad_input;
 mod cancelled;

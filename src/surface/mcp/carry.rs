@@ -10,8 +10,7 @@ use crate::{
     operation::{Effect, Entry, Error, Params},
     surface::{
         Caller, Rpc,
-        admit::allow,
-        rpc::{Asker, Shared, error_object},
+        rpc::{Asker, Shared, allow, error_object},
     },
 };
 

@@ -20,10 +20,7 @@ use rmcp::{
 };
 
 use super::{Desk, Offer, message};
-use crate::{
-    operation::{Error, Limit},
-    surface::{Rpc, body::Unread},
-};
+use crate::surface::{Rpc, body::Unread};
 
 type Answer = Pin<Box<dyn Future<Output = Response> + Send>>;
 
@@ -59,9 +56,6 @@ impl Endpoint {
         let why = unread.to_string();
         let error = match unread {
             Unread::Cut | Unread::Deep { .. } | Unread::Late => message::unreadable(&why),
-            Unread::NoMemory { max } => {
-                message::limited(&Error::Limited(Limit::Memory { limit: max }))
-            }
             Unread::TooLong { .. } => message::invalid(None, &why),
         };
         refuse(unread.status(), &error)

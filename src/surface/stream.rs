@@ -3,8 +3,6 @@
 //! Calls run side by side and are answered as they are ready. The daemon reads no further while a
 //! connection has as many under way, or as much unread, as it may have.
 
-mod bounds;
-
 use std::{io, pin::Pin, sync::Arc};
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -17,8 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Caller, Rpc, document::parse_error, goodbye::say_goodbye};
 use crate::{
-    frame::{Bounds, Broken, End, Found, Framing, make_room},
-    memory::Hold,
+    frame::{Bounds, Broken, End, Found, Framing},
     metrics::Refusal,
 };
 
@@ -29,8 +26,7 @@ const FIRST_READ_BYTES: usize = 512;
 /// Room for a read on a connection that sends much, in bytes.
 const MAX_READ_BYTES: usize = 16 << 10;
 
-/// What answers a text, and how long that was.
-type Answer = Pin<Box<dyn Future<Output = (usize, Option<String>)> + Send>>;
+type Answer = Pin<Box<dyn Future<Output = Option<String>> + Send>>;
 
 /// One connection.
 struct Connection<S, F> {
@@ -41,15 +37,9 @@ struct Connection<S, F> {
     framing: F,
     read_bytes: usize,
     under_way: FuturesUnordered<Answer>,
-    /// The texts of the calls under way, in bytes.
-    asked_bytes: usize,
     unsent: BytesMut,
-    /// How much memory that has taken since it was empty, in bytes.
-    unsent_room: usize,
     /// Whether TLS still holds back what was written.
     unflushed: bool,
-    /// What the connection holds while it waits.
-    hold: Hold,
     input: Input,
     stopping: bool,
     /// Whether the peer is gone: what it sent is carried out, and nothing is written.
@@ -88,14 +78,11 @@ pub async fn serve<S, F>(
         reader,
         writer,
         framing: framing(rpc.shared.bounds()),
-        hold: rpc.shared.memory.hold(),
         rpc,
         caller: Arc::new(caller),
         read_bytes: FIRST_READ_BYTES,
         under_way: FuturesUnordered::new(),
-        asked_bytes: 0,
         unsent: BytesMut::new(),
-        unsent_room: 0,
         unflushed: false,
         input: Input::Open,
         stopping: false,
@@ -131,20 +118,15 @@ impl<S: AsyncRead + AsyncWrite, F: Framing> Connection<S, F> {
             }
             let may_read = self.input == Input::Open && self.has_room();
             if may_read {
-                make_room(self.framing.buffer(), self.read_bytes);
+                self.framing.buffer().reserve(self.read_bytes);
             }
-            let (held, has_room) = (self.held_bytes(), self.has_room_for_answers());
             tokio::select! {
                 biased;
                 () = stop.cancelled(), if !self.stopping => {
                     self.stopping = true;
                     self.read_what_has_come();
                 }
-                // What is not read holds up what is not answered: no more is held than unread
-                // answers may have, and one.
-                Some(answer) = self.under_way.next(), if has_room => {
-                    self.queue_with_others(answer);
-                }
+                Some(answer) = self.under_way.next() => self.queue_with_others(answer),
                 sent = send(&mut self.writer, &self.unsent), if self.has_to_send() => {
                     self.sent(sent);
                 }
@@ -158,8 +140,6 @@ impl<S: AsyncRead + AsyncWrite, F: Framing> Connection<S, F> {
                     }
                     alarm.as_mut().reset(self.deadline());
                 }
-                // Only when there is nothing else to do it is looked at what is held meanwhile.
-                full = self.hold.rest(held) => return self.give_way(full).await,
             }
         }
     }
@@ -216,8 +196,7 @@ impl<S: AsyncRead + AsyncWrite, F: Framing> Connection<S, F> {
 
     fn begin(&mut self, text: Bytes) {
         let (rpc, caller) = (Arc::clone(&self.rpc), Arc::clone(&self.caller));
-        self.asked_bytes += text.len();
-        let answer = async move { (text.len(), rpc.answer(&text, &caller).await) };
+        let answer = async move { rpc.answer(&text, &caller).await };
         self.under_way.push(Box::pin(answer));
     }
 
@@ -244,7 +223,7 @@ impl<S: AsyncRead + AsyncWrite, F: Framing> Connection<S, F> {
     /// Reads what the peer sent before the daemon stopped, so that it is refused and not dropped.
     fn read_what_has_come(&mut self) {
         while self.input == Input::Open && self.has_room() {
-            make_room(self.framing.buffer(), MAX_READ_BYTES);
+            self.framing.buffer().reserve(MAX_READ_BYTES);
             let read = self.reader.read_buf(self.framing.buffer());
             match read.now_or_never() {
                 Some(read) => self.received(read),
@@ -255,17 +234,11 @@ impl<S: AsyncRead + AsyncWrite, F: Framing> Connection<S, F> {
     }
 
     /// Queues an answer and those that are ready with it, so that they are written together.
-    fn queue_with_others(&mut self, answered: (usize, Option<String>)) {
+    fn queue_with_others(&mut self, answer: Option<String>) {
         self.last_progress = Instant::now();
-        let mut next = Some(answered);
-        while let Some((bytes, answer)) = next {
-            self.asked_bytes -= bytes;
+        self.queue(answer);
+        while let Some(Some(answer)) = self.under_way.next().now_or_never() {
             self.queue(answer);
-            next = if self.has_room_for_answers() {
-                self.under_way.next().now_or_never().flatten()
-            } else {
-                None
-            };
         }
     }
 
@@ -304,11 +277,56 @@ impl<S: AsyncRead + AsyncWrite, F: Framing> Connection<S, F> {
         if self.unsent.is_empty() {
             // An idle connection keeps no buffer.
             self.unsent = BytesMut::new();
-            self.unsent_room = 0;
         }
         // Nearly always there is nothing to wait for.
         let held = !flushed && self.writer.flush().now_or_never().is_none();
         self.unflushed = held && !self.deserted;
+    }
+
+    /// Whether another call may begin.
+    fn has_room(&self) -> bool {
+        let limits = &self.rpc.shared.limits;
+        self.under_way.len() < limits.calls_per_connection
+            && self.unsent.len() < limits.response_bytes.bytes()
+    }
+
+    /// When the clock must be looked at.
+    fn deadline(&self) -> Instant {
+        let limits = &self.rpc.shared.limits;
+        let idle = self.last_progress + limits.idle_timeout;
+        let text = self.text_began.map(|began| began + limits.body_timeout);
+        let write = self.unread_since.map(|since| since + limits.write_timeout);
+        [text, write].into_iter().flatten().fold(idle, Instant::min)
+    }
+
+    /// Looks at the clock. A text that does not end is given up, and so is a peer that does not read;
+    /// a silent connection is too, but not while calls are under way: those have a time of their own.
+    fn is_idle_too_long(&mut self) -> bool {
+        let (now, limits) = (Instant::now(), &self.rpc.shared.limits);
+        let write = self.unread_since.map(|since| since + limits.write_timeout);
+        if write.is_some_and(|write| now >= write) {
+            self.rpc.metrics().refuse(Refusal::Unread);
+            tracing::debug!(bytes = self.unsent.len(), "a peer does not read");
+            return true;
+        }
+        if now >= self.last_progress + limits.idle_timeout {
+            if self.under_way.is_empty() {
+                return true;
+            }
+            self.last_progress = now;
+        }
+        let text = self.text_began.map(|began| began + limits.body_timeout);
+        if text.is_some_and(|text| now >= text) && self.has_room() {
+            let why = "the rest of the JSON text did not come in time";
+            self.rpc.metrics().refuse(Refusal::Late);
+            self.queue(Some(parse_error(why)));
+            self.input = Input::Done;
+            self.text_began = None;
+        } else if text.is_some_and(|text| now >= text) {
+            // It is the daemon that does not read on.
+            self.text_began = Some(now);
+        }
+        false
     }
 
     async fn say_goodbye(&mut self) -> io::Result<()> {
