@@ -243,6 +243,12 @@ async fn ask_rest(
 /// Answers a message of MCP's.
 async fn ask_mcp(State(site): State<Site>, request: Request) -> Response {
     let (mut head, body) = request.into_parts();
+    // A page may send any other kind without being asked, and no body is read for that.
+    if head.method == hyper::Method::POST && !is_json(&head.headers) {
+        site.rpc.metrics().refuse(Refusal::ContentType);
+        let why = invalid_request("null", ONLY_JSON);
+        return json(StatusCode::UNSUPPORTED_MEDIA_TYPE, why);
+    }
     let body = match body::read(&site.rpc.shared, body).await {
         Ok(body) => body,
         Err(unread) => return Endpoint::answer_unread(unread),

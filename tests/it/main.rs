@@ -34,6 +34,7 @@ mod limits;
 mod log;
 mod mcp;
 mod mcp_stdio;
+mod pages;
 mod properties;
 mod rest;
 mod restarts;
