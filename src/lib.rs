@@ -42,3 +42,5 @@ pub mod notify;
 pub mod config;
 
 pub mod json;
+
+pub mod memory;

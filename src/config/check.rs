@@ -40,6 +40,7 @@ impl Limits {
         let plain = ToString::to_string;
         within("limits.depth", &self.depth, &DEPTHS, plain)?;
         for (name, value) in [
+            ("memory", self.memory.bytes()),
             ("request_bytes", self.request_bytes.bytes()),
             ("response_bytes", self.response_bytes.bytes()),
         ] {
@@ -47,6 +48,14 @@ impl Limits {
                 format!("{bytes}B")
             })?;
         }
+        // Calls under way have half of it.
+        let one = 2 * self.request_bytes.bytes().max(self.response_bytes.bytes());
+        anyhow::ensure!(
+            self.memory.bytes() >= one,
+            "limits.memory: {}B is less than {one}B, twice what one call may have by \
+             limits.request_bytes and limits.response_bytes",
+            self.memory.bytes()
+        );
         for (name, value) in [
             ("body_timeout", self.body_timeout),
             ("call_timeout", self.call_timeout),

@@ -118,6 +118,8 @@ pub struct Limits {
     pub request_bytes: Size,
     /// Answers that may wait to be read on one connection before the daemon stops reading there.
     pub response_bytes: Size,
+    /// Unfinished input, unread answers and long calls under way of all connections together.
+    pub memory: Size,
     /// Calls in one batch.
     pub batch: usize,
     /// Deepest nesting of a JSON text.
@@ -240,6 +242,7 @@ impl Default for Limits {
             calls_per_connection: 64,
             request_bytes: Size::mebibytes(1),
             response_bytes: Size::mebibytes(1),
+            memory: Size::mebibytes(3),
             batch: 100,
             depth: 128,
             first_byte_timeout: Duration::from_secs(60),

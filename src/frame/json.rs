@@ -5,12 +5,17 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::{Bounds, Broken, End, Found, Framing};
+use super::{
+    Bounds, Broken, End, Found, Framing,
+    pieces::{PIECE_BYTES, Pieces},
+};
 
 /// Finds JSON texts in a stream of bytes, however the reads fall.
 pub struct JsonTexts {
     /// What was received and is not yet part of a text that was handed out.
     received: BytesMut,
+    /// The beginning of a text that is long.
+    begun: Pieces,
     /// How much of it has been looked at.
     scanned: usize,
     inside: Inside,
@@ -40,6 +45,7 @@ impl JsonTexts {
     pub fn new(bounds: Bounds) -> Self {
         Self {
             received: BytesMut::new(),
+            begun: Pieces::default(),
             scanned: 0,
             inside: Inside::Nothing,
             bounds,
@@ -82,9 +88,13 @@ impl JsonTexts {
 
     fn take(&mut self) -> Bytes {
         self.inside = Inside::Nothing;
-        let text = self.received.split_to(self.scanned).freeze();
+        let last = self.received.split_to(self.scanned);
         self.scanned = 0;
-        text
+        if self.begun.is_empty() {
+            return last.freeze();
+        }
+        self.begun.extend(&last);
+        self.begun.take_all()
     }
 
     /// Leaves a broken text behind, up to the end of its line.
@@ -98,6 +108,7 @@ impl JsonTexts {
     }
 
     fn forget(&mut self) {
+        self.begun.clear();
         self.received.advance(self.scanned);
         self.scanned = 0;
     }
@@ -106,6 +117,17 @@ impl JsonTexts {
 impl Framing for JsonTexts {
     fn buffer(&mut self) -> &mut BytesMut {
         &mut self.received
+    }
+
+    fn held(&self) -> usize {
+        self.received.capacity() + self.begun.held()
+    }
+
+    fn clear(&mut self) {
+        self.received = BytesMut::new();
+        self.begun.clear();
+        self.scanned = 0;
+        self.inside = Inside::Nothing;
     }
 
     fn in_text(&self) -> bool {
@@ -117,7 +139,7 @@ impl Framing for JsonTexts {
             let byte = self.received[self.scanned];
             self.scanned += 1;
             let max_bytes = self.bounds.max_bytes;
-            if self.scanned > max_bytes {
+            if self.begun.len() + self.scanned > max_bytes {
                 self.leave(byte);
                 return Some(Found::Broken(Broken::Size { max_bytes }));
             }
@@ -130,6 +152,11 @@ impl Framing for JsonTexts {
                 Step::End => return Some(Found::Text(self.take())),
                 Step::Forget => self.forget(),
             }
+        }
+        if self.in_text() && self.received.len() >= PIECE_BYTES {
+            self.begun.extend(&self.received);
+            self.received.clear();
+            self.scanned = 0;
         }
         if self.received.is_empty() {
             // An idle connection keeps no buffer.
@@ -150,12 +177,11 @@ impl Framing for JsonTexts {
         }
     }
 
-    fn put(&self, answer: &str, unsent: &mut BytesMut) {
-        unsent.extend_from_slice(answer.as_bytes());
-        unsent.extend_from_slice(b"\n");
+    fn put(&self, answer: &str, unsent: &mut Pieces) {
+        unsent.extend_and(answer.as_bytes(), b'\n');
     }
 
-    fn put_end(&self, _: End, _: &mut BytesMut) {}
+    fn put_end(&self, _: End, _: &mut Pieces) {}
 }
 
 /// What one byte does.
@@ -262,6 +288,36 @@ mod tests {
         check(&deep, &[Err(Broken::Depth { max_depth }), Ok("{}")]);
         let long = format!("[\"{}\"]\n{{}}", "x".repeat(300));
         check(&long, &[Err(Broken::Size { max_bytes: 200 }), Ok("{}")]);
+    }
+
+    #[test]
+    fn a_long_text_is_taken_whole_and_a_longer_one_is_not() {
+        let max_bytes = 5 * PIECE_BYTES;
+        let bounds = Bounds {
+            max_bytes,
+            ..BOUNDS
+        };
+        for (length, chunk) in [(max_bytes, 16 << 10), (max_bytes, 7), (max_bytes + 1, 9999)] {
+            let text = format!("[\"{}\"]", "x".repeat(length - 4));
+            let mut framer = JsonTexts::new(bounds);
+            let mut found = Vec::new();
+            for read in format!("{text}\n{{}}\n").as_bytes().chunks(chunk) {
+                framer.buffer().extend_from_slice(read);
+                found.extend(std::iter::from_fn(|| framer.next_found()));
+                assert!(framer.held() < length + 3 * PIECE_BYTES);
+            }
+            let first = if length > max_bytes {
+                Found::Broken(Broken::Size { max_bytes })
+            } else {
+                Found::Text(text.into())
+            };
+            assert_eq!(
+                found,
+                [first, Found::Text("{}".into())],
+                "{chunk} at a time"
+            );
+            assert_eq!(framer.held(), 0);
+        }
     }
 
     #[test]

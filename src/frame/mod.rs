@@ -3,12 +3,14 @@
 //! It does no I/O, and does not know what a text asks.
 
 mod json;
+mod pieces;
 mod websocket;
 
 use bytes::{Bytes, BytesMut};
 
 pub use self::{
     json::{JsonTexts, is_deeper},
+    pieces::Pieces,
     websocket::Messages,
 };
 
@@ -21,10 +23,32 @@ pub struct Bounds {
     pub max_depth: usize,
 }
 
+/// How large a buffer is that grows slowly from then on, in bytes.
+const LARGE_BYTES: usize = 64 << 10;
+
+/// Makes room for so many more bytes in a buffer. A large one does not double, as it would by itself:
+/// what is held for unfinished texts is little more than they are.
+pub fn make_room(buffer: &mut BytesMut, more: usize) {
+    let held = buffer.len();
+    if held < LARGE_BYTES || buffer.capacity() - held >= more {
+        buffer.reserve(more);
+        return;
+    }
+    let mut larger = BytesMut::with_capacity(held + more.max(held / 4));
+    larger.extend_from_slice(buffer);
+    *buffer = larger;
+}
+
 /// How texts lie in a stream of bytes.
 pub trait Framing {
     /// Where what is received is put.
     fn buffer(&mut self) -> &mut BytesMut;
+
+    /// How many bytes of memory are held for what has been received.
+    fn held(&self) -> usize;
+
+    /// Forgets what has been received.
+    fn clear(&mut self);
 
     /// Whether a text has begun and not ended.
     fn in_text(&self) -> bool;
@@ -36,10 +60,10 @@ pub trait Framing {
     fn finish(&mut self) -> Option<Found>;
 
     /// Puts an answer behind what waits to be sent.
-    fn put(&self, answer: &str, unsent: &mut BytesMut);
+    fn put(&self, answer: &str, unsent: &mut Pieces);
 
     /// Puts the end of all answers behind what waits to be sent.
-    fn put_end(&self, end: End, unsent: &mut BytesMut);
+    fn put_end(&self, end: End, unsent: &mut Pieces);
 }
 
 /// Why the daemon says no more.

@@ -14,7 +14,7 @@ use tungstenite::protocol::{
     },
 };
 
-use super::{Bounds, Broken, End, Found, Framing, is_deeper};
+use super::{Bounds, Broken, End, Found, Framing, Pieces, is_deeper};
 
 /// Largest payload of a control frame, in bytes.
 /// See <https://www.rfc-editor.org/rfc/rfc6455#section-5.5>.
@@ -136,6 +136,16 @@ impl Framing for Messages {
         &mut self.received
     }
 
+    fn held(&self) -> usize {
+        let begun = self.begun.as_ref().map_or(0, BytesMut::capacity);
+        self.received.capacity() + begun
+    }
+
+    fn clear(&mut self) {
+        self.received = BytesMut::new();
+        self.begun = None;
+    }
+
     fn in_text(&self) -> bool {
         self.begun.is_some() || !self.received.is_empty()
     }
@@ -164,13 +174,13 @@ impl Framing for Messages {
         None
     }
 
-    fn put(&self, answer: &str, unsent: &mut BytesMut) {
+    fn put(&self, answer: &str, unsent: &mut Pieces) {
         let text = OpCode::Data(Data::Text);
         let frame = Frame::message(Bytes::copy_from_slice(answer.as_bytes()), text, true);
-        unsent.extend_from_slice(&written(frame));
+        unsent.extend(&written(frame));
     }
 
-    fn put_end(&self, end: End, unsent: &mut BytesMut) {
+    fn put_end(&self, end: End, unsent: &mut Pieces) {
         let frame = Frame::close(Some(CloseFrame {
             code: match end {
                 End::OfDaemon => CloseCode::Away,
@@ -178,7 +188,7 @@ impl Framing for Messages {
             },
             reason: "".into(),
         }));
-        unsent.extend_from_slice(&written(frame));
+        unsent.extend(&written(frame));
     }
 }
 

@@ -27,6 +27,8 @@ const NONSENSE: &str = concat!(
     r#""data":{"kind":"parse_error","retryable":false,"delivered":"no"}}}"#,
     "\n"
 );
+/// What a handshake that has not come to its end makes the daemon hold, in bytes.
+const HANDSHAKE_BYTES: usize = 32 << 10;
 /// How long a handshake goes on when the daemon stops.
 const GOODBYE: Duration = Duration::from_secs(1);
 
@@ -89,8 +91,14 @@ impl Reception {
         terms: &Terms,
     ) -> Option<Box<TlsStream<Sniffed<Line>>>> {
         let mut handshake = Box::pin(terms.accept(stream, self.header_timeout));
+        let mut hold = self.rpc.memory().hold();
         let accepted = tokio::select! {
+            biased;
             accepted = handshake.as_mut() => accepted,
+            _ = hold.rest(HANDSHAKE_BYTES) => {
+                self.rpc.metrics().refuse(Refusal::Memory);
+                return None;
+            }
             () = self.stop.cancelled() => timeout(GOODBYE, handshake).await.ok()?,
         };
         let (failure, stream) = match accepted {

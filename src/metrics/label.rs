@@ -63,6 +63,8 @@ pub enum Refusal {
     Late,
     /// The method may not be called at the door.
     Method,
+    /// Connections hold as much unfinished input and unread answers as the settings take.
+    Memory,
     /// The first byte begins nothing that is spoken here.
     Nonsense,
     /// A request comes from a web page that is not taken.

@@ -29,6 +29,21 @@ pub enum Limit {
         /// How many that is.
         limit: usize,
     },
+    /// Calls under way hold as much as the settings allow.
+    #[error("long calls under way hold {limit} bytes, as much as they may")]
+    LongCalls {
+        /// How many bytes that is.
+        limit: usize,
+    },
+    /// Connections hold as much as the settings allow, and this one the most.
+    #[error(
+        "unfinished calls and unread answers fill {limit} bytes, and this connection has the most \
+         of them: it is closed"
+    )]
+    Memory {
+        /// How many bytes that is.
+        limit: usize,
+    },
 }
 
 impl Limit {
@@ -39,6 +54,7 @@ impl Limit {
             Self::CallsOfPeer { .. } => Refusal::PeerBusy,
             Self::Connections { .. } => Refusal::Crowded,
             Self::ConnectionsOfPeer { .. } => Refusal::PeerCrowded,
+            Self::LongCalls { .. } | Self::Memory { .. } => Refusal::Memory,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Who is let in at a door: users, and who knows its secret. What they may ask for is looked at call
 //! by call.
 
-use std::{borrow::Cow, io, time::Duration};
+use std::{borrow::Cow, io, sync::Arc, time::Duration};
 
 use axum::{
     extract::{Extension, Request, State},
@@ -20,7 +20,7 @@ use super::{Caller, Rpc, Visitor, document, http::Site, rest};
 use crate::{
     frame::{Found, Framing, JsonTexts},
     metrics::Refusal,
-    operation::{Denied, Error, Secret},
+    operation::{Denied, Effect, Error, Rights, Secret},
 };
 
 /// How long whoever shows a wrong secret waits for the answer: guessing takes a connection and a
@@ -49,6 +49,26 @@ pub(super) fn shown(text: &[u8]) -> Option<Secret> {
     }
     let shown: Shown<'_> = serde_json::from_slice(text).ok()?;
     Some(Secret::of(shown.secret.as_bytes()))
+}
+
+/// Gives what a caller may, if that is to call this method at all. Rights that were taken away
+/// since the connection was made are gone.
+pub(super) fn allow(
+    caller: Option<&Caller>,
+    method: &'static str,
+    effect: Effect,
+) -> Result<Arc<Rights>, Error> {
+    let Some(caller) = caller else {
+        return Ok(Arc::default());
+    };
+    caller.visitor.admit(effect)?;
+    let rights = caller.visitor.rights.now();
+    let allowed = rights
+        .admit(caller.visitor.user)
+        .and_then(|()| rights.check_secret(caller.secret.as_ref()))
+        .and_then(|()| rights.check_method(method, effect));
+    allowed?;
+    Ok(rights)
 }
 
 impl Rpc {

@@ -1,13 +1,18 @@
 //! The body of a request over HTTP, read whole, within its limit and its time.
 
 use axum::{body::Body, http::StatusCode};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::Body as _;
 use tokio::time::timeout;
 
-use super::rpc::Shared;
-use crate::{frame::is_deeper, metrics::Refusal};
+use super::{meter::HEAD_BYTES, room::long_calls, rpc::Shared};
+use crate::{
+    frame::{Pieces, is_deeper},
+    memory::{Full, Kept},
+    metrics::Refusal,
+    operation::Limit,
+};
 
 /// How much of a body that is too large is read and thrown away, in bytes: closing on unread input
 /// would reset the connection, and the answer with it.
@@ -28,6 +33,9 @@ pub(super) enum Unread {
     /// It did not come to its end in time.
     #[error("the rest of the body did not come in time")]
     Late,
+    /// Others need the memory.
+    #[error("{0}")]
+    NoMemory(Limit),
     /// It is too long.
     #[error("the body is longer than {max} bytes")]
     TooLong {
@@ -42,52 +50,78 @@ impl Unread {
             Self::Cut => Refusal::Cut,
             Self::Deep { .. } => Refusal::ParseError,
             Self::Late => Refusal::Late,
+            Self::NoMemory(_) => Refusal::Memory,
             Self::TooLong { .. } => Refusal::TooLarge,
         }
+    }
+
+    fn memory(full: Full) -> Self {
+        let limit = full.limit;
+        Self::NoMemory(Limit::Memory { limit })
+    }
+
+    fn long(full: Full) -> Self {
+        Self::NoMemory(long_calls(full))
     }
 
     pub(super) fn status(self) -> StatusCode {
         match self {
             Self::Cut | Self::Deep { .. } => StatusCode::BAD_REQUEST,
             Self::Late => StatusCode::REQUEST_TIMEOUT,
+            Self::NoMemory(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::TooLong { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         }
     }
 }
 
+/// A body, and the room that it has as long as its call is under way.
+pub(super) struct Whole {
+    pub(super) bytes: Bytes,
+    pub(super) kept: Kept,
+}
+
 /// Reads a body whole.
-pub(super) async fn read(shared: &Shared, body: Body) -> Result<Bytes, Unread> {
-    let limits = &shared.limits;
-    let reading = read_whole(body, limits.request_bytes.bytes());
-    let read = timeout(limits.body_timeout, reading).await;
+pub(super) async fn read(shared: &Shared, body: Body) -> Result<Whole, Unread> {
+    let read = timeout(shared.limits.body_timeout, read_whole(shared, body)).await;
     let read = read.unwrap_or(Err(Unread::Late));
-    let max = limits.depth;
-    let read = read.and_then(|body| {
-        let deep = is_deeper(&body, max);
-        if deep {
-            Err(Unread::Deep { max })
-        } else {
-            Ok(body)
+    let read = read.and_then(|bytes| {
+        let max = shared.limits.depth;
+        if is_deeper(&bytes, max) {
+            return Err(Unread::Deep { max });
         }
+        let mut kept = shared.memory.kept();
+        kept.grow(bytes.len()).map_err(Unread::long)?;
+        Ok(Whole { bytes, kept })
     });
     read.inspect_err(|unread| shared.hall.metrics.refuse(unread.refusal()))
 }
 
-async fn read_whole(mut body: Body, max: usize) -> Result<Bytes, Unread> {
+async fn read_whole(shared: &Shared, mut body: Body) -> Result<Bytes, Unread> {
+    let mut hold = shared.memory.hold();
+    let max = shared.limits.request_bytes.bytes();
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
-    let (mut whole, mut received) = (BytesMut::new(), 0);
+    let (mut whole, mut received) = (Pieces::default(), 0);
     while announced.max(received) <= MAX_DISCARDED_BYTES.max(max) {
-        match body.frame().await {
+        let frame = tokio::select! {
+            biased;
+            frame = body.frame() => frame,
+            full = hold.rest(HEAD_BYTES + whole.held()) => {
+                return Err(Unread::memory(full));
+            }
+        };
+        match frame {
             None if received > max => break,
-            None => return Ok(whole.freeze()),
+            None => return Ok(whole.take_all()),
             Some(Err(_)) => return Err(Unread::Cut),
             Some(Ok(frame)) => {
                 let data = frame.into_data().unwrap_or_default();
                 received += data.len();
                 if received <= max {
-                    whole.extend_from_slice(&data);
+                    whole.extend(&data);
+                    hold.grow(HEAD_BYTES + whole.held())
+                        .map_err(Unread::memory)?;
                 } else {
-                    whole = BytesMut::new();
+                    whole.clear();
                 }
             }
         }

@@ -4,7 +4,10 @@
 //! while JSON-RPC takes any number: an id is kept as it was sent. Batches, notifications and every
 //! error of <https://www.jsonrpc.org/specification> are decided here too.
 
-use std::{borrow::Cow, sync::atomic::Ordering};
+use std::{
+    borrow::Cow,
+    sync::{Mutex, atomic::Ordering},
+};
 
 use futures_util::{StreamExt, stream};
 use jsonrpsee::{
@@ -17,7 +20,7 @@ use jsonrpsee::{
 use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::value::RawValue;
 
-use super::{Caller, Rpc, admit, rpc::error_object, seen::Seen};
+use super::{Caller, Rpc, admit, room::Room, rpc::error_object, seen::Seen};
 use crate::{discord::Delivered, metrics::Refusal, operation::Error};
 
 /// How every answer begins; jsonrpsee was given a null id, and the caller's takes its place.
@@ -55,13 +58,21 @@ struct Unsound<'a> {
 
 impl Rpc {
     /// Answers a document; nothing where nothing is to be answered.
-    pub(super) async fn answer(&self, document: &[u8], caller: &Caller) -> Option<String> {
+    pub(super) async fn answer(
+        &self,
+        document: &[u8],
+        caller: &Caller,
+        room: Room,
+    ) -> Option<String> {
         let text = match std::str::from_utf8(document) {
             Ok(text) => text.trim_ascii(),
             Err(_) => return Some(self.refuse(Unsound::unreadable("it is not UTF-8"))),
         };
         if !text.starts_with('[') {
-            return self.answer_one(text, caller).await;
+            return match room.full() {
+                None => self.answer_one(text, caller).await,
+                Some(limit) => self.refuse_one(text, caller, Error::Limited(limit)),
+            };
         }
         let calls: Vec<&RawValue> = match serde_json::from_str(text) {
             Ok(calls) => calls,
@@ -79,9 +90,10 @@ impl Rpc {
                 ..Unsound::invalid("null", &why)
             }));
         }
+        let room = Mutex::new(room);
         let answers = calls
             .iter()
-            .map(|call| self.answer_of_batch(call.get(), caller));
+            .map(|call| self.answer_of_batch(call.get(), caller, &room));
         let answers: Vec<_> = answers.collect();
         let answers: Vec<String> = stream::iter(answers)
             .buffered(self.shared.limits.calls_per_connection)
@@ -95,24 +107,38 @@ impl Rpc {
 
     /// Answers one call of a batch. Answers are held until the last is there, and those of all the
     /// connection's batches together have the room that unread answers have.
-    async fn answer_of_batch(&self, text: &str, caller: &Caller) -> Option<String> {
+    async fn answer_of_batch(
+        &self,
+        text: &str,
+        caller: &Caller,
+        room: &Mutex<Room>,
+    ) -> Option<String> {
         let max_bytes = self.shared.limits.response_bytes.bytes();
-        let answer = if caller.held_bytes.load(Ordering::Relaxed) < max_bytes {
-            self.answer_one(text, caller).await
+        let full = Room::lock(room).full();
+        let answer = if let Some(limit) = full {
+            self.refuse_one(text, caller, Error::Limited(limit))
+        } else if caller.held_bytes.load(Ordering::Relaxed) >= max_bytes {
+            self.refuse_one(text, caller, Error::Full { max_bytes })
         } else {
-            match Request::read(text) {
-                Ok(request) => {
-                    let seen = Seen::begin(&self.shared, &request.method, Some(caller));
-                    let outcome = seen.end::<()>(Err(Error::Full { max_bytes }));
-                    let error = outcome.err().map(|error| error_object(&error))?;
-                    request.id.map(|id| under(id, error))
-                }
-                Err(unsound) => Some(self.refuse(unsound)),
-            }
+            self.answer_one(text, caller).await
         };
         let bytes = answer.as_ref().map_or(0, String::len);
         caller.held_bytes.fetch_add(bytes, Ordering::Relaxed);
+        Room::lock(room).take(bytes);
         answer
+    }
+
+    /// Answers a call that there is no room for.
+    fn refuse_one(&self, text: &str, caller: &Caller, error: Error) -> Option<String> {
+        match Request::read(text) {
+            Ok(request) => {
+                let seen = Seen::begin(&self.shared, &request.method, Some(caller));
+                let outcome = seen.end::<()>(Err(error));
+                let error = outcome.err().map(|error| error_object(&error))?;
+                request.id.map(|id| under(id, error))
+            }
+            Err(unsound) => Some(self.refuse(unsound)),
+        }
     }
 
     /// Counts what is no call, and says what is wrong with it.

@@ -2,6 +2,7 @@
 
 use std::{io, time::Duration};
 
+use bytes::Buf;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     time::timeout,
@@ -13,7 +14,8 @@ const GOODBYE: Duration = Duration::from_secs(1);
 /// Closes a connection with these words, which a peer that is gone misses.
 pub async fn close(stream: impl AsyncRead + AsyncWrite, last_words: &str) {
     let (mut reader, mut writer) = tokio::io::split(stream);
-    let said = say_goodbye(&mut reader, &mut writer, last_words.as_bytes()).await;
+    let mut last_words = last_words.as_bytes();
+    let said = say_goodbye(&mut reader, &mut writer, &mut last_words).await;
     if let Err(err) = said {
         tracing::debug!(%err, "a peer was gone before the last word");
     }
@@ -28,10 +30,10 @@ pub async fn close(stream: impl AsyncRead + AsyncWrite, last_words: &str) {
 pub(super) async fn say_goodbye(
     reader: &mut (impl AsyncRead + Unpin),
     writer: &mut (impl AsyncWrite + Unpin),
-    last_words: &[u8],
+    last_words: &mut impl Buf,
 ) -> io::Result<()> {
     let goodbye = async {
-        writer.write_all(last_words).await?;
+        writer.write_all_buf(last_words).await?;
         writer.shutdown().await?;
         let mut rest = [0; 512];
         while reader.read(&mut rest).await? > 0 {}

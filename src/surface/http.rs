@@ -12,7 +12,6 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{any, get, post},
 };
-use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::{
     Request as HyperRequest,
@@ -32,28 +31,29 @@ use tower::ServiceExt;
 use super::{
     Caller, Rpc, SECRET, Traceparent, TurnedAway, Visitor, Web,
     admit::keep_out_strangers,
-    body::{self, Unread},
+    body::{self, Unread, Whole},
     document::{self, invalid_request, parse_error},
+    headers::{EVENT_STREAM, is_json, takes_event_stream, token},
     mcp::{Endpoint, Offer},
+    meter::{Meter, NoMemory, Serving},
     rest,
+    room::Room,
     web::keep_out_pages,
     websocket,
 };
 use crate::{
-    discord::{InvalidToken, Peer, Token},
+    discord::Peer,
     metrics::{Format, Framing, GuardFigures, Refusal},
-    operation::{Entry, Secret},
+    operation::{Entry, Error, Secret},
 };
 
 /// Most bytes of a request's head that are held, and of an answer that waits to be written.
-const MAX_BUFFER_BYTES: usize = 64 << 10;
+const MAX_BUFFER_BYTES: usize = 8 << 10;
 
 /// What whoever asks for something else is told.
 const NO_PATH: &str = "there is no such path";
 /// What whoever sends something else is told.
 const ONLY_JSON: &str = "the content-type is application/json";
-/// What a stream of events is called.
-const EVENT_STREAM: &str = "text/event-stream";
 /// How long a connection with no call under way is given when the daemon stops.
 const GOODBYE: Duration = Duration::from_secs(5);
 
@@ -121,13 +121,22 @@ pub async fn serve<S>(
     // hyper would wait for ever for a peer that does not read.
     let mut stream = TimeoutWriter::new(stream);
     stream.set_timeout(Some(limits.write_timeout));
-    let under_way = Arc::new(());
+    let (under_way, serving) = (Arc::new(()), Serving::default());
+    let stream = Meter::new(Box::pin(stream), rpc.shared.memory.hold(), serving.clone());
     let service = service_fn(|mut request: HyperRequest<Incoming>| {
         let (router, under_way) = (router.clone(), Arc::clone(&under_way));
         request.extensions_mut().insert(visitor.clone());
+        let serving = serving.clone();
+        serving.begin();
         async move {
             let answer = router.oneshot(request).await;
-            answer.map(|response| held(response, under_way))
+            answer.map(|response| {
+                // What is upgraded has no more heads.
+                if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                    serving.end();
+                }
+                held(response, under_way)
+            })
         }
     });
     let mut connection = pin!(
@@ -136,7 +145,7 @@ pub async fn serve<S>(
             .header_read_timeout(limits.header_timeout)
             .max_buf_size(MAX_BUFFER_BYTES)
             .half_close(true)
-            .serve_connection(TokioIo::new(Box::pin(stream)), service)
+            .serve_connection(TokioIo::new(stream), service)
             .with_upgrades()
     );
     let served = tokio::select! {
@@ -154,14 +163,21 @@ pub async fn serve<S>(
         }
     };
     if let Err(err) = served {
-        let source = err.source().and_then(|it| it.downcast_ref::<io::Error>());
-        if err.is_timeout() {
-            rpc.metrics().refuse(Refusal::Late);
-        } else if source.is_some_and(|it| it.kind() == io::ErrorKind::TimedOut) {
-            rpc.metrics().refuse(Refusal::Unread);
-        }
-        tracing::debug!(%err, "an HTTP connection ended early");
+        tell_failure(&rpc, &err);
     }
+}
+
+/// Counts why a connection ended early, if it was the daemon that ended it.
+fn tell_failure(rpc: &Rpc, err: &hyper::Error) {
+    let source = err.source().and_then(|it| it.downcast_ref::<io::Error>());
+    if err.is_timeout() {
+        rpc.metrics().refuse(Refusal::Late);
+    } else if source.is_some_and(|it| it.kind() == io::ErrorKind::TimedOut) {
+        rpc.metrics().refuse(Refusal::Unread);
+    } else if source.is_some_and(NoMemory::is_why) {
+        rpc.metrics().refuse(Refusal::Memory);
+    }
+    tracing::debug!(%err, "an HTTP connection ended early");
 }
 
 /// Keeps a call under way as long as its answer is a stream that goes on.
@@ -199,7 +215,8 @@ async fn call(
         Ok(body) => body,
         Err(refused) => return refused,
     };
-    let answer = site.rpc.answer(&body, &caller).await;
+    let room = Room::of(body.kept);
+    let answer = site.rpc.answer(&body.bytes, &caller, room).await;
     match (answer, &caller.visitor.turned_away) {
         (Some(answer), Some(turned_away)) if turned_away.over.is_cancelled() => {
             turn_away(turned_away, answer)
@@ -212,10 +229,14 @@ async fn call(
 /// Answers on a connection that there is no place for.
 fn turn_away(turned_away: &TurnedAway, why: String) -> Response {
     let wait = turned_away.error().details().retry_after_secs();
-    let mut answer = json(StatusCode::SERVICE_UNAVAILABLE, why);
+    rest::told_to_wait(closing(json(StatusCode::SERVICE_UNAVAILABLE, why)), wait)
+}
+
+/// Has the connection closed behind an answer.
+fn closing(mut answer: Response) -> Response {
     let close = HeaderValue::from_static("close");
     answer.headers_mut().insert(header::CONNECTION, close);
-    rest::told_to_wait(answer, wait)
+    answer
 }
 
 /// Answers as the service that this one replaces.
@@ -234,8 +255,9 @@ async fn ask_rest(
     match body::read(&site.rpc.shared, body).await {
         Ok(body) => {
             caller.framing = Framing::Rest;
-            rest::answer(&site.rpc, entry, &body, &caller).await
+            rest::answer(&site.rpc, entry, &body.bytes, &caller).await
         }
+        Err(Unread::NoMemory(limit)) => closing(rest::failed(&Error::Limited(limit))),
         Err(unread) => rest::refuse(unread.status(), &unread.to_string()),
     }
 }
@@ -251,12 +273,13 @@ async fn ask_mcp(State(site): State<Site>, request: Request) -> Response {
     }
     let body = match body::read(&site.rpc.shared, body).await {
         Ok(body) => body,
+        Err(unread @ Unread::NoMemory(_)) => return closing(Endpoint::answer_unread(unread)),
         Err(unread) => return Endpoint::answer_unread(unread),
     };
     if let Some(caller) = head.extensions.get_mut::<Caller>() {
         caller.framing = Framing::Mcp;
     }
-    site.mcp.answer(head, body).await
+    site.mcp.answer(head, body.bytes).await
 }
 
 async fn upgrade(
@@ -312,38 +335,22 @@ async fn openrpc(State(site): State<Site>, Extension(caller): Extension<Caller>)
 
 /// Reads a body, or says in JSON-RPC why not. What is nested too deep came whole: it is answered as
 /// any text that is no call.
-async fn read(rpc: &Rpc, body: Body) -> Result<Bytes, Response> {
+async fn read(rpc: &Rpc, body: Body) -> Result<Whole, Response> {
     let read = body::read(&rpc.shared, body).await;
     read.map_err(|unread| {
         let why = unread.to_string();
         match unread {
             Unread::Cut | Unread::Late => json(unread.status(), parse_error(&why)),
             Unread::Deep { .. } => json(StatusCode::OK, parse_error(&why)),
+            Unread::NoMemory(limit) => {
+                let error = Error::Limited(limit);
+                let wait = error.details().retry_after_secs();
+                let answer = closing(json(unread.status(), document::error(&error)));
+                rest::told_to_wait(answer, wait)
+            }
             Unread::TooLong { .. } => json(unread.status(), invalid_request("null", &why)),
         }
     })
-}
-
-fn is_json(headers: &HeaderMap) -> bool {
-    let kind = headers.get(header::CONTENT_TYPE);
-    let kind = kind.and_then(|it| it.to_str().ok()).unwrap_or_default();
-    let essence = kind.split(';').next().unwrap_or_default();
-    essence.trim().eq_ignore_ascii_case("application/json")
-}
-
-/// Whether the client speaks MCP: clients of MCP must take a stream of events, those of JSON-RPC
-/// have no use for one.
-fn takes_event_stream(headers: &HeaderMap) -> bool {
-    let accepted = headers.get_all(header::ACCEPT).iter();
-    let accepted = accepted.filter_map(|it| it.to_str().ok());
-    let mut kinds = accepted.flat_map(|it| it.split([',', ';']));
-    kinds.any(|it| it.trim().eq_ignore_ascii_case(EVENT_STREAM))
-}
-
-/// The token in the `Authorization` header, if there is one.
-fn token(headers: &HeaderMap) -> Option<Result<Token, InvalidToken>> {
-    let header = headers.get(header::AUTHORIZATION)?;
-    Some(Token::from_header(header.as_bytes()))
 }
 
 /// Writes an answer to a request that is not even read, for a connection that is closed behind it.

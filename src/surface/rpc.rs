@@ -25,13 +25,16 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 use super::{
-    Caller, Full, Shares, openrpc,
+    Caller, Full, Shares,
+    admit::allow,
+    openrpc,
     seen::{Seen, tell_bot},
 };
 use crate::{
     config::Limits,
     discord::{Delivered, Peer, Progress, Token},
     frame::Bounds,
+    memory::Memory,
     metrics::{Method, Metrics},
     operation::{Call, DISCOVER, Effect, Entry, Error, Hall, Job, Limit, Params, Rights, TABLE},
 };
@@ -46,6 +49,7 @@ pub struct Rpc {
 pub(super) struct Shared {
     pub(super) hall: Arc<Hall>,
     pub(super) limits: Limits,
+    pub(super) memory: Arc<Memory>,
     places: Arc<Shares>,
     pub(super) tracker: TaskTracker,
     /// What is counted of each operation, in the order of the table, then of `rpc.discover`, and
@@ -86,6 +90,7 @@ impl Rpc {
         let shared = Arc::new(Shared {
             figures: names.map(|name| hall.metrics.method(name)).collect(),
             hall,
+            memory: Memory::new(limits.memory.bytes()),
             places: Shares::new(limits.calls, limits.calls_per_peer),
             limits,
             tracker,
@@ -113,6 +118,12 @@ impl Rpc {
             })
             .expect("a test holds the names unique");
         Self { methods, shared }
+    }
+
+    /// What connections share.
+    #[must_use]
+    pub fn memory(&self) -> &Arc<Memory> {
+        &self.shared.memory
     }
 
     /// What the process counts.
@@ -288,26 +299,6 @@ impl Shared {
             }),
         }
     }
-}
-
-/// Gives what a caller may, if that is to call this method at all. Rights that were taken away
-/// since the connection was made are gone.
-pub(super) fn allow(
-    caller: Option<&Caller>,
-    method: &'static str,
-    effect: Effect,
-) -> Result<Arc<Rights>, Error> {
-    let Some(caller) = caller else {
-        return Ok(Arc::default());
-    };
-    caller.visitor.admit(effect)?;
-    let rights = caller.visitor.rights.now();
-    let allowed = rights
-        .admit(caller.visitor.user)
-        .and_then(|()| rights.check_secret(caller.secret.as_ref()))
-        .and_then(|()| rights.check_method(method, effect));
-    allowed?;
-    Ok(rights)
 }
 
 fn read<'a>(

@@ -9,6 +9,7 @@
 )]
 #![cfg(feature = "sandbox")]
 
+mod attacks;
 mod attempts;
 mod bad_input;
 mod cancelled;

@@ -10,7 +10,8 @@ use crate::{
     operation::{Effect, Entry, Error, Params},
     surface::{
         Caller, Rpc,
-        rpc::{Asker, Shared, allow, error_object},
+        admit::allow,
+        rpc::{Asker, Shared, error_object},
     },
 };
 

@@ -20,7 +20,10 @@ use rmcp::{
 };
 
 use super::{Desk, Offer, message};
-use crate::surface::{Rpc, body::Unread};
+use crate::{
+    operation::Error,
+    surface::{Rpc, body::Unread},
+};
 
 type Answer = Pin<Box<dyn Future<Output = Response> + Send>>;
 
@@ -56,6 +59,7 @@ impl Endpoint {
         let why = unread.to_string();
         let error = match unread {
             Unread::Cut | Unread::Deep { .. } | Unread::Late => message::unreadable(&why),
+            Unread::NoMemory(limit) => message::limited(&Error::Limited(limit)),
             Unread::TooLong { .. } => message::invalid(None, &why),
         };
         refuse(unread.status(), &error)

@@ -4,13 +4,17 @@
 
 use axum::http::HeaderMap;
 use rmcp::model::{
-    ClientJsonRpcMessage, ClientRequest, ErrorData, GetMeta, JsonRpcError, ProtocolVersion,
-    RequestId,
+    ClientJsonRpcMessage, ClientRequest, ErrorCode, ErrorData, GetMeta, JsonRpcError,
+    ProtocolVersion, RequestId,
 };
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::json::{Json, has_reserved_name};
+use crate::{
+    json::{Json, has_reserved_name},
+    operation::Error,
+    surface::rpc::error_object,
+};
 
 /// The header that names the revision.
 const VERSION: &str = "mcp-protocol-version";
@@ -77,6 +81,14 @@ pub(super) fn unreadable(why: &str) -> JsonRpcError {
 /// A request whose id is that of another which has no answer yet.
 pub(super) fn under_way(id: RequestId) -> JsonRpcError {
     invalid(Some(id), "a request with this id is under way already")
+}
+
+/// A message that there was no room for, under the status that says so.
+pub(super) fn limited(error: &Error) -> JsonRpcError {
+    let object = error_object(error);
+    let details = serde_json::to_value(error.details()).ok();
+    let error = ErrorData::new(ErrorCode(object.code()), error.sentence(), details);
+    JsonRpcError::new(None, error)
 }
 
 /// What is JSON and no message, or cannot be taken.

@@ -3,8 +3,8 @@
 
 use std::io::{self, Read, Write};
 
-use bytes::{Bytes, BytesMut};
-use discordd::frame::{Bounds, Broken, End, Found, Framing as _, Messages};
+use bytes::Bytes;
+use discordd::frame::{Bounds, Broken, End, Found, Framing as _, Messages, Pieces};
 use tungstenite::{
     Error, Message, WebSocket,
     protocol::{Role, WebSocketConfig},
@@ -118,10 +118,11 @@ fn compare(input: &[u8], found: &[Found]) {
 /// Holds that a client gets an answer as it was put, and then the end.
 fn send_back(text: &str) {
     let framer = Messages::new(BOUNDS);
-    let mut unsent = BytesMut::new();
+    let mut unsent = Pieces::default();
     framer.put(text, &mut unsent);
     framer.put_end(End::OfInput, &mut unsent);
-    let mut socket = WebSocket::from_raw_socket(Stream(&unsent), Role::Client, None);
+    let sent = unsent.take_all();
+    let mut socket = WebSocket::from_raw_socket(Stream(&sent), Role::Client, None);
     match socket.read() {
         Ok(Message::Text(read)) => assert_eq!(read.as_str(), text),
         read => panic!("{read:?}"),

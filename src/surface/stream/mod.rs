@@ -3,9 +3,15 @@
 //! Calls run side by side and are answered as they are ready. The daemon reads no further while a
 //! connection has as many under way, or as much unread, as it may have.
 
-use std::{io, pin::Pin, sync::Arc};
+mod bounds;
 
-use bytes::{Buf, Bytes, BytesMut};
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    sync::Arc,
+};
+
+use bytes::{Buf, Bytes};
 use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf},
@@ -13,9 +19,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Caller, Rpc, document::parse_error, goodbye::say_goodbye};
+use super::{Caller, Rpc, document::parse_error, goodbye::say_goodbye, room::Room};
 use crate::{
-    frame::{Bounds, Broken, End, Found, Framing},
+    frame::{Bounds, Broken, End, Found, Framing, Pieces, make_room},
+    memory::Hold,
     metrics::Refusal,
 };
 
@@ -26,7 +33,11 @@ const FIRST_READ_BYTES: usize = 512;
 /// Room for a read on a connection that sends much, in bytes.
 const MAX_READ_BYTES: usize = 16 << 10;
 
-type Answer = Pin<Box<dyn Future<Output = Option<String>> + Send>>;
+/// Pieces of what waits that are written together.
+const MAX_CHUNKS: usize = 4;
+
+/// What answers a text, and how long that was.
+type Answer = Pin<Box<dyn Future<Output = (usize, Option<String>)> + Send>>;
 
 /// One connection.
 struct Connection<S, F> {
@@ -37,9 +48,13 @@ struct Connection<S, F> {
     framing: F,
     read_bytes: usize,
     under_way: FuturesUnordered<Answer>,
-    unsent: BytesMut,
+    /// The texts of the calls under way, in bytes.
+    asked_bytes: usize,
+    unsent: Pieces,
     /// Whether TLS still holds back what was written.
     unflushed: bool,
+    /// What the connection holds while it waits.
+    hold: Hold,
     input: Input,
     stopping: bool,
     /// Whether the peer is gone: what it sent is carried out, and nothing is written.
@@ -78,11 +93,13 @@ pub async fn serve<S, F>(
         reader,
         writer,
         framing: framing(rpc.shared.bounds()),
+        hold: rpc.shared.memory.hold(),
         rpc,
         caller: Arc::new(caller),
         read_bytes: FIRST_READ_BYTES,
         under_way: FuturesUnordered::new(),
-        unsent: BytesMut::new(),
+        asked_bytes: 0,
+        unsent: Pieces::default(),
         unflushed: false,
         input: Input::Open,
         stopping: false,
@@ -102,12 +119,7 @@ impl<S: AsyncRead + AsyncWrite, F: Framing> Connection<S, F> {
         let mut alarm = Box::pin(tokio::time::sleep_until(self.deadline()));
         loop {
             self.begin_calls();
-            let answered = self.under_way.is_empty() && self.unsent.is_empty();
-            if answered && self.stopping {
-                self.read_what_has_come();
-            }
-            let answered = self.under_way.is_empty() && self.unsent.is_empty();
-            if answered && (self.input == Input::Done || self.stopping) {
+            if self.is_over() {
                 return self.say_goodbye().await;
             }
             if self.has_to_send() && self.unread_since.is_none() {
@@ -116,17 +128,26 @@ impl<S: AsyncRead + AsyncWrite, F: Framing> Connection<S, F> {
             if alarm.deadline() > self.deadline() {
                 alarm.as_mut().reset(self.deadline());
             }
+            let Some(held) = self.count()? else {
+                continue;
+            };
             let may_read = self.input == Input::Open && self.has_room();
             if may_read {
-                self.framing.buffer().reserve(self.read_bytes);
+                make_room(self.framing.buffer(), self.read_bytes);
             }
+            let has_room = self.has_room_for_answers();
             tokio::select! {
                 biased;
                 () = stop.cancelled(), if !self.stopping => {
                     self.stopping = true;
                     self.read_what_has_come();
                 }
-                Some(answer) = self.under_way.next() => self.queue_with_others(answer),
+                // What is not read holds up what is not answered: no more is held than unread
+                // answers may have, and one.
+                Some(answer) = self.under_way.next(), if has_room => {
+                    self.queue_with_others(answer);
+                    self.send_what_is_taken();
+                }
                 sent = send(&mut self.writer, &self.unsent), if self.has_to_send() => {
                     self.sent(sent);
                 }
@@ -140,8 +161,18 @@ impl<S: AsyncRead + AsyncWrite, F: Framing> Connection<S, F> {
                     }
                     alarm.as_mut().reset(self.deadline());
                 }
+                full = self.hold.rest(held) => self.give_way(full)?,
             }
         }
+    }
+
+    /// Whether everything is answered and nothing more is to come.
+    fn is_over(&mut self) -> bool {
+        let is_answered = |it: &Self| it.under_way.is_empty() && it.unsent.is_empty();
+        if is_answered(self) && self.stopping {
+            self.read_what_has_come();
+        }
+        is_answered(self) && (self.input == Input::Done || self.stopping)
     }
 
     /// Begins the calls that have been received whole, as far as there is room.
@@ -189,14 +220,20 @@ impl<S: AsyncRead + AsyncWrite, F: Framing> Connection<S, F> {
                 self.queue(Some(parse_error(&broken.to_string())));
             }
             Found::Reply(_) if self.deserted => {}
-            Found::Reply(bytes) => self.unsent.extend_from_slice(&bytes),
+            Found::Reply(bytes) => self.unsent.extend(&bytes),
             Found::End => self.input = Input::Done,
         }
     }
 
     fn begin(&mut self, text: Bytes) {
         let (rpc, caller) = (Arc::clone(&self.rpc), Arc::clone(&self.caller));
-        let answer = async move { rpc.answer(&text, &caller).await };
+        self.asked_bytes += text.len();
+        // What was held of it is kept from now on.
+        let held = self.held_bytes();
+        let _ = self.hold.set(held);
+        let mut room = Room::of(rpc.shared.memory.kept());
+        room.take(text.len());
+        let answer = async move { (text.len(), rpc.answer(&text, &caller, room).await) };
         self.under_way.push(Box::pin(answer));
     }
 
@@ -223,7 +260,7 @@ impl<S: AsyncRead + AsyncWrite, F: Framing> Connection<S, F> {
     /// Reads what the peer sent before the daemon stopped, so that it is refused and not dropped.
     fn read_what_has_come(&mut self) {
         while self.input == Input::Open && self.has_room() {
-            self.framing.buffer().reserve(MAX_READ_BYTES);
+            make_room(self.framing.buffer(), MAX_READ_BYTES);
             let read = self.reader.read_buf(self.framing.buffer());
             match read.now_or_never() {
                 Some(read) => self.received(read),
@@ -234,11 +271,17 @@ impl<S: AsyncRead + AsyncWrite, F: Framing> Connection<S, F> {
     }
 
     /// Queues an answer and those that are ready with it, so that they are written together.
-    fn queue_with_others(&mut self, answer: Option<String>) {
+    fn queue_with_others(&mut self, answered: (usize, Option<String>)) {
         self.last_progress = Instant::now();
-        self.queue(answer);
-        while let Some(Some(answer)) = self.under_way.next().now_or_never() {
+        let mut next = Some(answered);
+        while let Some((bytes, answer)) = next {
+            self.asked_bytes -= bytes;
             self.queue(answer);
+            next = if self.has_room_for_answers() {
+                self.under_way.next().now_or_never().flatten()
+            } else {
+                None
+            };
         }
     }
 
@@ -253,8 +296,18 @@ impl<S: AsyncRead + AsyncWrite, F: Framing> Connection<S, F> {
     fn desert(&mut self, err: &io::Error) -> usize {
         tracing::debug!(%err, "a peer is gone");
         self.deserted = true;
-        self.unsent = BytesMut::new();
+        self.unsent.clear();
         0
+    }
+
+    /// Sends what the peer takes without being waited for.
+    fn send_what_is_taken(&mut self) {
+        while self.has_to_send() {
+            let Some(sent) = send(&mut self.writer, &self.unsent).now_or_never() else {
+                return;
+            };
+            self.sent(sent);
+        }
     }
 
     fn has_to_send(&self) -> bool {
@@ -274,59 +327,9 @@ impl<S: AsyncRead + AsyncWrite, F: Framing> Connection<S, F> {
         });
         self.unread_since = None;
         self.unsent.advance(bytes);
-        if self.unsent.is_empty() {
-            // An idle connection keeps no buffer.
-            self.unsent = BytesMut::new();
-        }
         // Nearly always there is nothing to wait for.
         let held = !flushed && self.writer.flush().now_or_never().is_none();
         self.unflushed = held && !self.deserted;
-    }
-
-    /// Whether another call may begin.
-    fn has_room(&self) -> bool {
-        let limits = &self.rpc.shared.limits;
-        self.under_way.len() < limits.calls_per_connection
-            && self.unsent.len() < limits.response_bytes.bytes()
-    }
-
-    /// When the clock must be looked at.
-    fn deadline(&self) -> Instant {
-        let limits = &self.rpc.shared.limits;
-        let idle = self.last_progress + limits.idle_timeout;
-        let text = self.text_began.map(|began| began + limits.body_timeout);
-        let write = self.unread_since.map(|since| since + limits.write_timeout);
-        [text, write].into_iter().flatten().fold(idle, Instant::min)
-    }
-
-    /// Looks at the clock. A text that does not end is given up, and so is a peer that does not read;
-    /// a silent connection is too, but not while calls are under way: those have a time of their own.
-    fn is_idle_too_long(&mut self) -> bool {
-        let (now, limits) = (Instant::now(), &self.rpc.shared.limits);
-        let write = self.unread_since.map(|since| since + limits.write_timeout);
-        if write.is_some_and(|write| now >= write) {
-            self.rpc.metrics().refuse(Refusal::Unread);
-            tracing::debug!(bytes = self.unsent.len(), "a peer does not read");
-            return true;
-        }
-        if now >= self.last_progress + limits.idle_timeout {
-            if self.under_way.is_empty() {
-                return true;
-            }
-            self.last_progress = now;
-        }
-        let text = self.text_began.map(|began| began + limits.body_timeout);
-        if text.is_some_and(|text| now >= text) && self.has_room() {
-            let why = "the rest of the JSON text did not come in time";
-            self.rpc.metrics().refuse(Refusal::Late);
-            self.queue(Some(parse_error(why)));
-            self.input = Input::Done;
-            self.text_began = None;
-        } else if text.is_some_and(|text| now >= text) {
-            // It is the daemon that does not read on.
-            self.text_began = Some(now);
-        }
-        false
     }
 
     async fn say_goodbye(&mut self) -> io::Result<()> {
@@ -339,7 +342,7 @@ impl<S: AsyncRead + AsyncWrite, F: Framing> Connection<S, F> {
             End::OfInput
         };
         self.framing.put_end(end, &mut self.unsent);
-        say_goodbye(&mut self.reader, &mut self.writer, &self.unsent).await
+        say_goodbye(&mut self.reader, &mut self.writer, &mut self.unsent).await
     }
 }
 
@@ -352,10 +355,11 @@ fn refusal(broken: Broken) -> Refusal {
 }
 
 /// Writes some of what waits, or makes TLS give out what it holds back.
-async fn send(writer: &mut (impl AsyncWrite + Unpin), unsent: &[u8]) -> io::Result<usize> {
-    if unsent.is_empty() {
-        writer.flush().await.map(|()| 0)
-    } else {
-        writer.write(unsent).await
+async fn send(writer: &mut (impl AsyncWrite + Unpin), unsent: &Pieces) -> io::Result<usize> {
+    let mut chunks = [IoSlice::new(&[]); MAX_CHUNKS];
+    match unsent.chunks_vectored(&mut chunks) {
+        0 => writer.flush().await.map(|()| 0),
+        1 => writer.write(unsent.chunk()).await,
+        count => writer.write_vectored(&chunks[..count]).await,
     }
 }
