@@ -7,7 +7,7 @@ use axum::{
     Router,
     body::Body,
     extract::{Extension, Request, State},
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     middleware::from_fn_with_state,
     response::{IntoResponse, Response},
     routing::{any, get, post},
@@ -26,7 +26,6 @@ use tokio::{
 };
 use tokio_io_timeout::TimeoutWriter;
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt;
 
 use super::{
     Caller, Rpc, SECRET, Traceparent, TurnedAway, Visitor, Web,
@@ -34,6 +33,7 @@ use super::{
     body::{self, Unread, Whole},
     document::{self, invalid_request, parse_error},
     headers::{EVENT_STREAM, is_json, takes_event_stream, token},
+    leftover::{self, closing},
     mcp::{Endpoint, Offer},
     meter::{Meter, NoMemory, Serving},
     rest,
@@ -129,7 +129,7 @@ pub async fn serve<S>(
         let serving = serving.clone();
         serving.begin();
         async move {
-            let answer = router.oneshot(request).await;
+            let answer = leftover::answer(router, request).await;
             answer.map(|response| {
                 // What is upgraded has no more heads.
                 if response.status() != StatusCode::SWITCHING_PROTOCOLS {
@@ -230,13 +230,6 @@ async fn call(
 fn turn_away(turned_away: &TurnedAway, why: String) -> Response {
     let wait = turned_away.error().details().retry_after_secs();
     rest::told_to_wait(closing(json(StatusCode::SERVICE_UNAVAILABLE, why)), wait)
-}
-
-/// Has the connection closed behind an answer.
-fn closing(mut answer: Response) -> Response {
-    let close = HeaderValue::from_static("close");
-    answer.headers_mut().insert(header::CONNECTION, close);
-    answer
 }
 
 /// Answers as the service that this one replaces.

@@ -9,6 +9,7 @@ mod document;
 mod goodbye;
 mod headers;
 pub mod http;
+mod leftover;
 pub mod lines;
 pub mod mcp;
 mod meter;

@@ -5,7 +5,10 @@ use std::io::{Read as _, Write as _};
 
 use serde_json::{Value, json};
 
-use crate::support::{daemon::Daemon, http::Client, mcp::post, websocket::Socket};
+use crate::{
+    corpus::checks::connection,
+    support::{daemon::Daemon, http::Client, mcp::post, websocket::Socket},
+};
 
 const NOWHERE: &str = "http://127.0.0.1:9";
 const HEALTH: &str = r#"{"jsonrpc":"2.0","id":"next","method":"health"}"#;
@@ -179,4 +182,37 @@ fn a_head_without_an_end_is_refused() {
     let grown = daemon.resident_kib().saturating_sub(before);
     assert!(grown < ROOM_KIB, "{grown} KiB");
     assert_eq!(daemon.lines().exchange(HEALTH.as_bytes()).len(), 1);
+}
+
+/// What is no request, behind a body that nobody has read: hyper's answer to it once came between the
+/// head and the body of the answer before, if that had to wait for its peer.
+#[test]
+fn an_answer_is_whole_before_what_follows_an_unread_body_is_answered() {
+    let head = "POST / HTTP/1.1\r\nhost: localhost\r\ncontent-type: text/plain\r\n";
+    let expecting = format!("{head}expect: 100-continue\r\ncontent-length: 1\r\n\r\nx\0\r\n\r\n");
+    let long = format!("{head}content-length: 300\r\n\r\n{:300}\0\r\n\r\n", "");
+    for text in [expecting, long] {
+        for plan in [5, 31, 64] {
+            connection::check(&[&[plan], text.as_bytes()].concat());
+        }
+    }
+}
+
+#[test]
+fn a_connection_ends_behind_a_body_that_nobody_has_read_and_the_answer_says_so() {
+    let daemon = Daemon::start(NOWHERE, &[]);
+    let expects = ("expect", "100-continue");
+    let plain = ("content-type", "text/plain");
+    for (path, status) in [("/", 415), ("/messages", 415), ("/mcp", 415), ("/no", 404)] {
+        let mut http = daemon.http();
+        http.begin("POST", path, &[plain, expects], 1);
+        let answer = http.finish(b"");
+        assert_eq!(answer.status, status, "{path}");
+        assert_eq!(answer.header("connection"), Some("close"), "{path}");
+    }
+    let mut http = daemon.http();
+    for _ in 0..2 {
+        let answer = http.send("POST", "/", &JSON, HEALTH.as_bytes());
+        assert_eq!((answer.status, answer.header("connection")), (200, None));
+    }
 }
