@@ -5,7 +5,7 @@ use std::{fmt::Display, ops::RangeInclusive, time::Duration};
 use hyper::{Uri, http::uri::Scheme};
 use hyper_util::client::proxy::matcher::Matcher;
 
-use super::{Discord, Limits, Tls};
+use super::{Discord, Limits, Listen, Tls};
 
 /// How many of anything there may be.
 const COUNTS: RangeInclusive<usize> = 1..=1_000_000;
@@ -19,6 +19,21 @@ const TIMES: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::fro
 const ATTEMPTS: RangeInclusive<usize> = 1..=10;
 /// What a share may be, in percent.
 const SHARES: RangeInclusive<usize> = 1..=100;
+
+impl Listen {
+    /// Refuses an origin that no page has: it would let nobody in.
+    pub(super) fn check(&self) -> anyhow::Result<()> {
+        for origin in self.allowed_origins.iter() {
+            anyhow::ensure!(
+                is_origin(origin),
+                "listen.allowed_origins: {origin:?} is not what a browser sends; an origin such as \
+                 https://panel.example or http://localhost:8080 is wanted, without a path, and without \
+                 the port that its scheme has anyway"
+            );
+        }
+        Ok(())
+    }
+}
 
 impl Limits {
     pub(super) fn check(&self) -> anyhow::Result<()> {
@@ -113,6 +128,26 @@ impl Discord {
     }
 }
 
+/// Whether a browser spells an origin so, but for capitals.
+/// See <https://html.spec.whatwg.org/multipage/browsers.html#ascii-serialisation-of-an-origin>.
+fn is_origin(text: &str) -> bool {
+    let Ok(uri) = text.parse::<Uri>() else {
+        return false;
+    };
+    let (Some(scheme), Some(host)) = (uri.scheme_str(), uri.host()) else {
+        return false;
+    };
+    let usual = match scheme {
+        "http" => Some(80),
+        "https" => Some(443),
+        _ => None,
+    };
+    let port = uri.port_u16().filter(|port| Some(*port) != usual);
+    let port = port.map_or_else(String::new, |port| format!(":{port}"));
+    let is_one = !host.is_empty() && !host.contains('*');
+    is_one && text.eq_ignore_ascii_case(&format!("{scheme}://{host}{port}"))
+}
+
 fn within<T: PartialOrd, D: Display>(
     name: &str,
     value: &T,
@@ -127,4 +162,46 @@ fn within<T: PartialOrd, D: Display>(
         show(range.end())
     );
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_is_what_a_browser_sends() {
+        for origin in [
+            "https://panel.example",
+            "HTTPS://Panel.Example:8443",
+            "http://localhost:8080",
+            "http://[::1]:8080",
+            "http://192.0.2.1",
+            "https://xn--bcher-kva.example",
+            "chrome-extension://gighmmpiobklfepjocnamgkkbiglidom",
+        ] {
+            assert!(is_origin(origin), "{origin}");
+        }
+        for other in [
+            "",
+            "*",
+            "null",
+            "panel.example",
+            "panel.example:443",
+            "https://",
+            "https://:8443",
+            "https://panel.example/",
+            "https://panel.example/panel",
+            "https://panel.example?a",
+            "https://panel.example:",
+            "https://panel.example:443",
+            "https://panel.example:08443",
+            "http://panel.example:80",
+            "https://*.example",
+            "https://user@panel.example",
+            "https://b\u{fc}cher.example",
+            "https://a b",
+        ] {
+            assert!(!is_origin(other), "{other}");
+        }
+    }
 }

@@ -307,6 +307,7 @@ impl Settings {
 
     /// Refuses what cannot work together, or is not safe unless said so.
     fn check(&self) -> anyhow::Result<()> {
+        self.listen.check()?;
         self.tls.check()?;
         self.doors()?;
         self.discord.check()?;

@@ -180,6 +180,16 @@ fn check_says_ok_or_why_not() {
         ("[limits]\ncal_timeout = \"8s\"\n", vec![], "cal_timeout"),
         ("[limits]\ncalls = 0\n", vec![], "limits.calls"),
         ("[listen\n", vec![], path),
+        (
+            "[listen]\nallowed_origins = [\"https://a.example\", \"https://b.example/\"]\n",
+            vec![],
+            "listen.allowed_origins: \"https://b.example/\"",
+        ),
+        (
+            "",
+            vec![("DISCORDD_LISTEN__ALLOWED_ORIGINS", "*")],
+            "listen.allowed_origins: \"*\"",
+        ),
         ("[log]\nfilter = \"a=b=c\"\n", vec![], "log.filter"),
         (
             "[discord]\nca_file = \"/nowhere.pem\"\n",
