@@ -199,8 +199,9 @@ impl<'a> Request<'a> {
             serde_json::from_str(text)
         };
         let envelope: Envelope<'a> = read.map_err(|err: serde_json::Error| {
-            // What is no call is looked through to its end only here: it may be no JSON either.
-            let broken = if err.is_data() {
+            // What is no call is looked through to its end only here: it may be no JSON either. And a
+            // number may be JSON that is too large for serde.
+            let broken = if err.is_data() || !text.starts_with('{') {
                 serde_json::from_str::<&RawValue>(text).err()
             } else {
                 Some(err)

@@ -184,6 +184,17 @@ fn a_head_without_an_end_is_refused() {
     assert_eq!(daemon.lines().exchange(HEALTH.as_bytes()).len(), 1);
 }
 
+#[test]
+fn a_number_that_is_too_large_for_anything_is_json_and_no_call() {
+    let daemon = Daemon::start(NOWHERE, &[]);
+    let mut http = daemon.http();
+    for (text, code) in [("1e400", -32600), ("[1e400]", -32600), ("1e", -32700)] {
+        let answer = http.send("POST", "/", &JSON, text.as_bytes()).json();
+        let answer = answer.get(0).unwrap_or(&answer);
+        assert_eq!(answer["error"]["code"], code, "{text}: {answer}");
+    }
+}
+
 /// What is no request, behind a body that nobody has read: hyper's answer to it once came between the
 /// head and the body of the answer before, if that had to wait for its peer.
 #[test]
