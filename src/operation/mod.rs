@@ -18,7 +18,6 @@ use std::{future::Future, pin::Pin, sync::Arc};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::value::{RawValue, to_raw_value};
 use tokio::time::Instant;
 use twilight_model::id::{Id, marker::ChannelMarker};
 
@@ -32,6 +31,9 @@ use crate::{
     discord::{self, Discord, Exit, Peer, Progress, Token},
     metrics::Metrics,
 };
+
+/// Room for a reply, in bytes: enough for every one that is no list.
+const REPLY_BYTES: usize = 512;
 
 /// Something that can be asked. Its type is its params; its docs are the manual on every surface.
 pub trait Operation: DeserializeOwned + JsonSchema + Send + 'static {
@@ -95,8 +97,8 @@ pub struct Entry {
     read: Read,
 }
 
-/// An operation whose params have been read, on its way to its reply in JSON.
-pub type Job = Pin<Box<dyn Future<Output = Result<Box<RawValue>, Error>> + Send>>;
+/// An operation whose params have been read, on its way to its reply, a text of JSON.
+pub type Job = Pin<Box<dyn Future<Output = Result<String, Error>> + Send>>;
 
 type Read = fn(Params<'_>, Call) -> Result<Job, Error>;
 
@@ -133,8 +135,16 @@ fn read<O: Operation>(params: Params<'_>, call: Call) -> Result<Job, Error> {
     let operation: O = params.read()?;
     Ok(Box::pin(async move {
         let reply = operation.call(&call).await?;
-        Ok(to_raw_value(&reply).expect("a reply is a struct of texts, numbers and lists"))
+        Ok(written(&reply))
     }))
+}
+
+/// Writes a reply, which has room enough to be written without being moved, unless it is a list.
+fn written(reply: &impl Serialize) -> String {
+    let mut text = Vec::with_capacity(REPLY_BYTES);
+    serde_json::to_writer(&mut text, reply)
+        .expect("a reply is a struct of texts, numbers and lists");
+    String::from_utf8(text).expect("JSON is UTF-8")
 }
 
 /// What the process has, handed in once at start.

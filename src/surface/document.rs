@@ -6,7 +6,7 @@
 
 use std::{
     borrow::Cow,
-    sync::{Mutex, atomic::Ordering},
+    sync::{Arc, Mutex, atomic::Ordering},
 };
 
 use futures_util::{StreamExt, stream};
@@ -20,7 +20,7 @@ use jsonrpsee::{
 use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::value::RawValue;
 
-use super::{Caller, Rpc, admit, room::Room, rpc::error_object, seen::Seen};
+use super::{Caller, Rpc, admit, registry::Reply, room::Room, rpc::error_object, seen::Seen};
 use crate::{discord::Delivered, metrics::Refusal, operation::Error};
 
 /// How every answer begins; jsonrpsee was given a null id, and the caller's takes its place.
@@ -61,7 +61,7 @@ impl Rpc {
     pub(super) async fn answer(
         &self,
         document: &[u8],
-        caller: &Caller,
+        caller: &Arc<Caller>,
         room: Room,
     ) -> Option<String> {
         let text = match std::str::from_utf8(document) {
@@ -110,7 +110,7 @@ impl Rpc {
     async fn answer_of_batch(
         &self,
         text: &str,
-        caller: &Caller,
+        caller: &Arc<Caller>,
         room: &Mutex<Room>,
     ) -> Option<String> {
         let max_bytes = self.shared.limits.response_bytes.bytes();
@@ -147,7 +147,7 @@ impl Rpc {
         under(unsound.id, unsound.error)
     }
 
-    async fn answer_one(&self, text: &str, caller: &Caller) -> Option<String> {
+    async fn answer_one(&self, text: &str, caller: &Arc<Caller>) -> Option<String> {
         let request = match Request::read(text) {
             Ok(request) => request,
             // Whoever knows a secret may show it at every door, also at one that has none.
@@ -167,10 +167,10 @@ impl Rpc {
     async fn call(
         &self,
         request: &Request<'_>,
-        caller: &Caller,
+        caller: &Arc<Caller>,
     ) -> Result<MethodResponse, ErrorObject<'static>> {
         let mut extensions = Extensions::new();
-        extensions.insert(caller.clone());
+        extensions.insert(Arc::clone(caller));
         let params = RpcParams::new(request.params);
         match self.methods.method(&request.method) {
             Some(MethodCallback::Async(callback)) => {
@@ -272,12 +272,16 @@ fn is_id(id: &str) -> bool {
     id == "null" || id.starts_with(|c: char| matches!(c, '"' | '-' | '0'..='9'))
 }
 
-/// Puts the caller's id in the place of the one that jsonrpsee was given.
+/// Puts the reply, or else jsonrpsee's answer, behind the caller's id.
 fn with_id(response: MethodResponse, id: &str) -> String {
+    let begin = r#"{"jsonrpc":"2.0","id":"#;
+    if let Some(Reply(reply)) = response.extensions().get() {
+        return [begin, id, r#","result":"#, reply, "}"].concat();
+    }
     let json = response.into_json();
     let rest = json.get().strip_prefix(HEAD);
     let rest = rest.expect("a test holds how an answer begins");
-    format!(r#"{{"jsonrpc":"2.0","id":{id},{rest}"#)
+    [begin, id, ",", rest].concat()
 }
 
 fn under(id: &str, error: ErrorObject<'static>) -> String {
@@ -343,12 +347,12 @@ fn place(err: &serde_json::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use jsonrpsee::ResponsePayload;
 
     #[test]
     fn the_callers_id_takes_the_place_of_ours() {
-        let payload = ResponsePayload::success("reply");
-        let response = MethodResponse::response(Id::Null, payload, usize::MAX);
+        let mut reply = Extensions::new();
+        reply.insert(Reply("\"reply\"".to_owned()));
+        let response = MethodResponse::notification().with_extensions(reply);
         let expected = r#"{"jsonrpc":"2.0","id":-1.5e3,"result":"reply"}"#;
         assert_eq!(with_id(response, "-1.5e3"), expected);
         let error = MethodResponse::error(Id::Null, invalid("why"));

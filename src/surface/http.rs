@@ -215,7 +215,7 @@ async fn call(
         Ok(body) => body,
         Err(refused) => return refused,
     };
-    let room = Room::of(body.kept);
+    let (caller, room) = (Arc::new(caller), Room::of(body.kept));
     let answer = site.rpc.answer(&body.bytes, &caller, room).await;
     match (answer, &caller.visitor.turned_away) {
         (Some(answer), Some(turned_away)) if turned_away.over.is_cancelled() => {
@@ -292,7 +292,7 @@ async fn upgrade(
 
 async fn health(State(site): State<Site>, Extension(caller): Extension<Caller>) -> Response {
     match site.rpc.local(rest::entry("health"), &caller).await {
-        Ok(health) => json(StatusCode::OK, String::from(Box::<str>::from(health))),
+        Ok(health) => json(StatusCode::OK, health),
         Err(error) => rest::failed(&error),
     }
 }
@@ -321,7 +321,7 @@ async fn metrics(State(site): State<Site>, headers: HeaderMap) -> Response {
 
 async fn openrpc(State(site): State<Site>, Extension(caller): Extension<Caller>) -> Response {
     match site.rpc.shared.discover(None, Some(&caller)) {
-        Ok(document) => json(StatusCode::OK, document.get().to_owned()),
+        Ok(document) => json(StatusCode::OK, document),
         Err(error) => rest::failed(&error),
     }
 }

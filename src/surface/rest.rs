@@ -82,7 +82,7 @@ pub(super) async fn answer(
     let begin = |shared: &Shared| shared.begin(entry, Params::parse(body, &[])?, Some(caller));
     let outcome = Arc::clone(&rpc.shared).carry_out(entry, Some(caller), begin);
     match outcome.await {
-        Ok(reply) => json(StatusCode::OK, reply.get().to_owned()),
+        Ok(reply) => json(StatusCode::OK, reply),
         Err(error) => failed(&error),
     }
 }

@@ -12,14 +12,13 @@ use std::{
 
 use futures_util::FutureExt;
 use jsonrpsee::{
-    ResponsePayload, RpcModule,
+    Methods,
     types::{
-        ErrorObject, Params as RpcParams,
+        ErrorObject,
         error::{INTERNAL_ERROR_CODE, INVALID_PARAMS_CODE},
     },
 };
 use serde::Deserialize;
-use serde_json::value::{RawValue, to_raw_value};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
@@ -27,7 +26,8 @@ use tracing::Instrument as _;
 use super::{
     Caller, Full, Shares,
     admit::allow,
-    openrpc,
+    onward::Onward,
+    openrpc, registry,
     seen::{Seen, tell_bot},
 };
 use crate::{
@@ -41,7 +41,7 @@ use crate::{
 
 /// Every method, ready to be called.
 pub struct Rpc {
-    pub(super) methods: RpcModule<Shared>,
+    pub(super) methods: Methods,
     pub(super) shared: Arc<Shared>,
 }
 
@@ -73,8 +73,6 @@ const UNKNOWN: &str = "unknown";
 #[serde(deny_unknown_fields)]
 struct NoParams {}
 
-type Payload = ResponsePayload<'static, Box<RawValue>>;
-
 impl Rpc {
     /// Registers every operation of the table. Calls that change something run on `tracker`.
     ///
@@ -95,28 +93,7 @@ impl Rpc {
             limits,
             tracker,
         });
-        let mut methods = RpcModule::from_arc(Arc::clone(&shared));
-        for entry in TABLE {
-            let positions: Arc<[_]> = positions(entry).into();
-            methods
-                .register_async_method(entry.name, move |params, shared, extensions| {
-                    let positions = Arc::clone(&positions);
-                    async move {
-                        let caller = extensions.get();
-                        let begin = |shared: &Shared| {
-                            shared.begin(entry, read(&params, &positions)?, caller)
-                        };
-                        payload(shared.carry_out(entry, caller, begin).await)
-                    }
-                })
-                .expect("a test holds the names unique");
-        }
-        let discovers = Arc::clone(&shared);
-        methods
-            .register_method(DISCOVER, move |params, _, extensions| {
-                payload(discovers.discover(params.as_str(), extensions.get()))
-            })
-            .expect("a test holds the names unique");
+        let methods = registry::of(&shared);
         Self { methods, shared }
     }
 
@@ -141,7 +118,7 @@ impl Rpc {
         &self,
         entry: &'static Entry,
         caller: &Caller,
-    ) -> Result<Box<RawValue>, Error> {
+    ) -> Result<String, Error> {
         let shared = Arc::clone(&self.shared);
         let begin = |shared: &Shared| shared.begin(entry, Params::default(), Some(caller));
         shared.carry_out(entry, Some(caller), begin).await
@@ -234,7 +211,7 @@ impl Shared {
         entry: &'static Entry,
         caller: Option<&Caller>,
         begin: impl FnOnce(&Self) -> Result<Job, Error>,
-    ) -> Result<Box<RawValue>, Error> {
+    ) -> Result<String, Error> {
         let seen = Seen::begin(&self, entry.name, caller);
         let span = seen.span().clone();
         let reading = async { span.in_scope(|| begin(&self)) };
@@ -250,16 +227,15 @@ impl Shared {
         let counted = Arc::clone(&self).counted(peer, job);
         if entry.effect == Effect::Posts {
             let counted = unless_it_panics(counted, Delivered::Unknown).instrument(span);
-            let spawned = self.tracker.spawn(async { seen.end(counted.await) });
-            let delivered = Delivered::Unknown;
-            return spawned.await.unwrap_or(Err(Error::Internal { delivered }));
+            let seen = async { seen.end(counted.await) };
+            return Onward::new(seen, self.tracker.clone()).await;
         }
         let counted = unless_it_panics(counted, Delivered::No).instrument(span);
         seen.end(unless_nobody_waits(counted, caller).await)
     }
 
     /// Runs a call of `peer` to Discord, if there is a place for one more.
-    async fn counted(self: Arc<Self>, peer: Peer, job: Job) -> Result<Box<RawValue>, Error> {
+    async fn counted(self: Arc<Self>, peer: Peer, job: Job) -> Result<String, Error> {
         let _place = self.places.take(peer).map_err(|full| match full {
             Full::All { limit } => Error::Limited(Limit::Calls { limit }),
             Full::Peer { limit } => Error::Limited(Limit::CallsOfPeer { limit }),
@@ -273,7 +249,7 @@ impl Shared {
         self: &Arc<Self>,
         params: Option<&str>,
         caller: Option<&Caller>,
-    ) -> Result<Box<RawValue>, Error> {
+    ) -> Result<String, Error> {
         let seen = Seen::begin(self, DISCOVER, caller);
         let read = allow(caller, DISCOVER, Effect::Local).and_then(|_| {
             let params = Params::parse(params.unwrap_or("{}"), &[])?;
@@ -301,32 +277,10 @@ impl Shared {
     }
 }
 
-fn read<'a>(
-    params: &'a RpcParams<'static>,
-    positions: &[&'static str],
-) -> Result<Params<'a>, Error> {
-    let json = params.as_str();
-    json.map_or_else(
-        || Ok(Params::default()),
-        |json| Params::parse(json, positions),
-    )
-}
-
 /// The `OpenRPC` document, which is the same for every call.
-pub(super) fn discovered() -> Box<RawValue> {
-    static DOCUMENT: LazyLock<Box<RawValue>> = LazyLock::new(|| {
-        to_raw_value(&openrpc::document()).expect("a document is a JSON value already")
-    });
+pub(super) fn discovered() -> String {
+    static DOCUMENT: LazyLock<String> = LazyLock::new(|| openrpc::document().to_string());
     DOCUMENT.clone()
-}
-
-/// What may come by position: the token first, for a call that takes one.
-fn positions(entry: &Entry) -> Vec<&'static str> {
-    let token = entry.takes_token().then_some("discord_token");
-    token
-        .into_iter()
-        .chain(entry.positions.iter().copied())
-        .collect()
 }
 
 /// Gives up a call that only reads when its caller is gone.
@@ -351,13 +305,6 @@ async fn unless_it_panics<T>(
 ) -> Result<T, Error> {
     let outcome = AssertUnwindSafe(job).catch_unwind().await;
     outcome.unwrap_or(Err(Error::Internal { delivered }))
-}
-
-fn payload(outcome: Result<Box<RawValue>, Error>) -> Payload {
-    match outcome {
-        Ok(reply) => ResponsePayload::success(reply),
-        Err(error) => ResponsePayload::error(error_object(&error)),
-    }
 }
 
 /// Spells an error in JSON-RPC.
@@ -385,7 +332,7 @@ mod tests {
         let object = error_object(&outcome.unwrap_err());
         assert_eq!(object.code(), INTERNAL_ERROR_CODE);
         assert!(!object.message().contains("made up"), "{object}");
-        let fine = unless_it_panics(async { Ok(RawValue::NULL.to_owned()) }, Delivered::No);
+        let fine = unless_it_panics(async { Ok("null".to_owned()) }, Delivered::No);
         assert!(fine.await.is_ok());
     }
 }

@@ -6,11 +6,12 @@ use jsonrpsee::types::ErrorObject;
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::{
-    discord::{Delivered, Progress},
+    discord::Progress,
     operation::{Effect, Entry, Error, Params},
     surface::{
         Caller, Rpc,
         admit::allow,
+        onward::Onward,
         rpc::{Asker, Shared, error_object},
     },
 };
@@ -44,12 +45,7 @@ impl Carry for Rpc {
             return Box::pin(outcome);
         }
         // It may be cancelled before anybody waits for it.
-        let spawned = self.shared.tracker.spawn(outcome);
-        Box::pin(async move {
-            let delivered = Delivered::Unknown;
-            let cut = |_| Err(spelled(&Error::Internal { delivered }));
-            spawned.await.unwrap_or_else(cut)
-        })
+        Box::pin(Onward::new(outcome, self.shared.tracker.clone()))
     }
 }
 
@@ -68,7 +64,8 @@ async fn carry_out(shared: Arc<Shared>, asked: Asked) -> Result<Box<RawValue>, B
         shared.begin_with(entry, Params::parse(&params, &[])?, who)
     };
     let outcome = shared.carry_out(entry, caller, begin).await;
-    outcome.map_err(|error| spelled(&error))
+    let reply = outcome.map_err(|error| spelled(&error))?;
+    Ok(RawValue::from_string(reply).expect("a reply is JSON"))
 }
 
 /// What a param that a tool has not is answered with.

@@ -100,7 +100,7 @@ fn begin(entry: &Entry, params: Params<'_>) -> Result<Job, Error> {
     entry.read(params, call)
 }
 
-fn finish(job: Job) -> Result<Box<RawValue>, Error> {
+fn finish(job: Job) -> Result<String, Error> {
     INDOORS.with(|indoors| indoors.run(job))
 }
 

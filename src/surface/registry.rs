@@ -1,0 +1,94 @@
+//! The methods of JSON-RPC in jsonrpsee's registry.
+//!
+//! What they answer goes beside what jsonrpsee writes: it would write a reply a second time, and read
+//! that to see whether it is JSON.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt as _;
+use jsonrpsee::{
+    Extensions, MethodCallback, MethodResponse, Methods,
+    types::{Id, Params as RpcParams},
+};
+
+use super::{
+    Caller,
+    rpc::{Shared, error_object},
+};
+use crate::operation::{DISCOVER, Entry, Error, Params, TABLE};
+
+/// A reply, beside an answer without one.
+#[derive(Clone)]
+pub(super) struct Reply(pub(super) String);
+
+/// Registers every operation of the table.
+///
+/// # Panics
+///
+/// When two operations have the same name.
+pub(super) fn of(shared: &Arc<Shared>) -> Methods {
+    let mut methods = Methods::new();
+    for entry in TABLE {
+        methods
+            .verify_and_insert(entry.name, method(entry, shared))
+            .expect("a test holds the names unique");
+    }
+    let discovers = Arc::clone(shared);
+    let discover = move |_: Id<'_>, params: RpcParams<'_>, _, extensions: Extensions| {
+        response(discovers.discover(params.as_str(), caller(&extensions)))
+    };
+    methods
+        .verify_and_insert(DISCOVER, MethodCallback::Sync(Arc::new(discover)))
+        .expect("a test holds the names unique");
+    methods
+}
+
+/// An operation as it stands in the registry.
+fn method(entry: &'static Entry, shared: &Arc<Shared>) -> MethodCallback {
+    let (shared, positions) = (Arc::clone(shared), Arc::<[_]>::from(positions(entry)));
+    MethodCallback::Async(Arc::new(move |_, params, _, _, extensions| {
+        let (shared, positions) = (Arc::clone(&shared), Arc::clone(&positions));
+        let answered = async move {
+            let caller = caller(&extensions);
+            let begin = |shared: &Shared| shared.begin(entry, read(&params, &positions)?, caller);
+            response(shared.carry_out(entry, caller, begin).await)
+        };
+        answered.boxed()
+    }))
+}
+
+fn caller(extensions: &Extensions) -> Option<&Caller> {
+    extensions.get::<Arc<Caller>>().map(AsRef::as_ref)
+}
+
+/// What came of a call: an error as jsonrpsee writes it, a reply beside an answer without one.
+fn response(outcome: Result<String, Error>) -> MethodResponse {
+    match outcome {
+        Ok(reply) => {
+            let mut extensions = Extensions::new();
+            extensions.insert(Reply(reply));
+            MethodResponse::notification().with_extensions(extensions)
+        }
+        Err(error) => MethodResponse::error(Id::Null, error_object(&error)),
+    }
+}
+
+fn read<'a>(
+    params: &'a RpcParams<'static>,
+    positions: &[&'static str],
+) -> Result<Params<'a>, Error> {
+    let json = params.as_str();
+    json.map_or_else(
+        || Ok(Params::default()),
+        |json| Params::parse(json, positions),
+    )
+}
+
+/// What may come by position: the token first, for a call that takes one.
+fn positions(entry: &Entry) -> Vec<&'static str> {
+    let token = entry.takes_token().then_some("discord_token");
+    token
+        .into_iter()
+        .chain(entry.positions.iter().copied())
+        .collect()
+}
