@@ -12,7 +12,7 @@ use rustix::{
     net::{Shutdown, shutdown},
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
     net::{TcpStream, UnixStream},
 };
 
@@ -62,11 +62,24 @@ impl Stream {
         }
     }
 
-    fn try_read(&self, buffer: &mut ReadBuf<'_>) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.try_read_buf(buffer),
-            Self::Unix(stream) => stream.try_read_buf(buffer),
-        }
+    /// Reads what there is. A read that leaves room has read all of it: the next one need not ask.
+    fn try_read(&self, buffer: &mut ReadBuf<'_>) -> io::Result<()> {
+        let (room, mut read) = (buffer.remaining(), 0);
+        let mut read_once = || {
+            read = match self {
+                Self::Tcp(stream) => stream.try_read_buf(buffer)?,
+                Self::Unix(stream) => stream.try_read_buf(buffer)?,
+            };
+            if 0 < read && read < room {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            Ok(())
+        };
+        let tried = match self {
+            Self::Tcp(stream) => stream.try_io(Interest::READABLE, &mut read_once),
+            Self::Unix(stream) => stream.try_io(Interest::READABLE, &mut read_once),
+        };
+        if read > 0 { Ok(()) } else { tried }
     }
 
     fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -94,7 +107,7 @@ impl AsyncRead for Line {
             ready!(self.0.poll_read_ready(cx))?;
             match self.0.try_read(buffer) {
                 Err(err) if err.kind() == io::ErrorKind::WouldBlock => {}
-                read => return Poll::Ready(read.map(drop)),
+                read => return Poll::Ready(read),
             }
         }
     }

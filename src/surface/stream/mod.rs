@@ -7,7 +7,7 @@ mod bounds;
 
 use std::{
     io::{self, IoSlice},
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
 };
 
@@ -117,6 +117,7 @@ pub async fn serve<S, F>(
 impl<S: AsyncRead + AsyncWrite, F: Framing> Connection<S, F> {
     async fn run(&mut self, stop: &CancellationToken) -> io::Result<()> {
         let mut alarm = Box::pin(tokio::time::sleep_until(self.deadline()));
+        let mut stopped = pin!(stop.cancelled());
         loop {
             self.begin_calls();
             if self.is_over() {
@@ -138,7 +139,7 @@ impl<S: AsyncRead + AsyncWrite, F: Framing> Connection<S, F> {
             let has_room = self.has_room_for_answers();
             tokio::select! {
                 biased;
-                () = stop.cancelled(), if !self.stopping => {
+                () = stopped.as_mut(), if !self.stopping => {
                     self.stopping = true;
                     self.read_what_has_come();
                 }
