@@ -20,6 +20,7 @@ use crate::{
     notify,
     operation::Hall,
     surface::{Rpc, Web},
+    threads::Threads,
 };
 
 /// How long calls are still taken, when the doors are closed, on connections that were made before:
@@ -36,7 +37,7 @@ pub struct Source {
     pub environment: Environment,
 }
 
-/// Serves `doors` until the process is told to stop. `upstream` is what `health` calls the far side.
+/// Serves `doors` on `threads` until the process is told to stop. `upstream` is what `health` calls the far side.
 ///
 /// # Errors
 ///
@@ -45,6 +46,7 @@ pub async fn run(
     mut settings: Settings,
     source: Source,
     doors: Vec<Door>,
+    threads: Threads,
     upstream: String,
 ) -> anyhow::Result<()> {
     let mut hangups = signal(SignalKind::hangup()).context("listen for signals")?;
@@ -54,16 +56,16 @@ pub async fn run(
     let ended = CancellationToken::new();
     let metrics = Arc::new(Metrics::default());
     let hall = Arc::new(Hall {
-        exit: Exit::open(&settings.discord, &metrics, ended.clone(), &far_side)?,
+        exit: Exit::open_on(&threads, &settings.discord, &metrics, &ended, &far_side)?,
         metrics: Arc::clone(&metrics),
         upstream,
     });
     let keepers: Vec<Keeper> = doors.iter().map(Door::keeper).collect();
-    let mut serving = Serving::begin(&settings, doors, hall);
+    let mut serving = Serving::begin(&settings, doors, &threads, hall);
     notify::ready(&status(&metrics));
     tokio::spawn({
         let metrics = Arc::clone(&metrics);
-        notify::keep_alive(move || status(&metrics))
+        notify::keep_alive(threads, move || status(&metrics))
     });
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");
 
@@ -140,7 +142,7 @@ struct Serving {
 }
 
 impl Serving {
-    fn begin(settings: &Settings, doors: Vec<Door>, hall: Arc<Hall>) -> Self {
+    fn begin(settings: &Settings, doors: Vec<Door>, threads: &Threads, hall: Arc<Hall>) -> Self {
         let (close, stop) = (CancellationToken::new(), CancellationToken::new());
         let (calls, metrics) = (TaskTracker::new(), Arc::clone(&hall.metrics));
         let rpc = Arc::new(Rpc::new(hall, settings.limits.clone(), calls.clone()));
@@ -158,7 +160,7 @@ impl Serving {
             let address = door.socket.to_string();
             let inherited = door.inherited;
             tracing::info!(door = door.settings.name, address, inherited, "listening");
-            let served = reception.clone().serve(door);
+            let served = reception.clone().serve(door, threads.clone());
             serving.doors.spawn(async move {
                 if let Err(err) = served.await {
                     tracing::error!(%err, address, "the door could not be served");

@@ -39,6 +39,8 @@ pub mod log;
 
 pub mod notify;
 
+pub mod threads;
+
 pub mod config;
 
 pub mod json;

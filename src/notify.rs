@@ -2,8 +2,14 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use sd_notify::NotifyState;
-use tokio::time::{self, MissedTickBehavior};
+use tokio::{
+    runtime::Handle,
+    time::{self, MissedTickBehavior},
+};
+
+use crate::threads::Threads;
 
 /// Every door is open and served; `status` says so to people.
 pub fn ready(status: &str) {
@@ -26,25 +32,26 @@ pub fn stopping(status: &str) {
 /// Tells the watchdog that the daemon is alive, and people its `status`, twice in the time that the
 /// watchdog waits; without one this ends at once.
 ///
-/// It has to be a task of the runtime that serves the calls: it is told only as long as that wakes
-/// tasks at their time and runs new ones.
-pub async fn keep_alive(status: impl Fn() -> String) {
+/// It is told only as long as every one of the `threads` runs new tasks, and that which this runs on
+/// wakes tasks at their time.
+pub async fn keep_alive(threads: Threads, status: impl Fn() -> String) {
     let Some(patience) = sd_notify::watchdog_enabled().filter(|it| !it.is_zero()) else {
         return;
     };
-    beat_every(patience / 2, || {
+    beat_every(patience / 2, threads.all(), || {
         tell(&[NotifyState::Watchdog, NotifyState::Status(&status())]);
     })
     .await;
 }
 
-/// Beats in this interval, but only if the runtime has run a new task right before.
-async fn beat_every(interval: Duration, beat: impl Fn()) {
+/// Beats in this interval, but only if every thread has run a new task right before.
+async fn beat_every(interval: Duration, threads: &[Handle], beat: impl Fn()) {
     let mut ticks = time::interval(interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        if tokio::spawn(async {}).await.is_ok() {
+        let new = threads.iter().map(|thread| thread.spawn(async {}));
+        if join_all(new).await.iter().all(Result::is_ok) {
             beat();
         }
     }
@@ -58,48 +65,48 @@ fn tell(states: &[NotifyState<'_>]) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc;
+    use std::{sync::mpsc, thread};
 
-    use tokio::runtime;
+    use tokio_util::sync::CancellationToken;
 
     use super::*;
+    use crate::threads::runtime;
 
     #[test]
-    fn a_runtime_that_hangs_is_not_alive() {
-        let threads = 2;
-        let runtime = runtime::Builder::new_multi_thread()
-            .worker_threads(threads)
-            .enable_time()
-            .build()
-            .unwrap();
+    fn a_thread_that_hangs_is_not_alive() {
+        let first = runtime().unwrap();
+        let (threads, others) = Threads::start(&first).unwrap();
         let (beat, beats) = mpsc::channel();
-        runtime.spawn(beat_every(Duration::from_millis(1), move || {
-            // The test may be over.
-            let _ = beat.send(());
-        }));
-        beats.recv_timeout(Duration::from_secs(30)).unwrap();
+        let last = threads.all().last().unwrap().clone();
         let (hung, hangs) = mpsc::channel();
-        let releases: Vec<_> = (0..threads)
-            .map(|_| {
-                let (release, released) = mpsc::channel::<()>();
-                let hung = hung.clone();
-                runtime.spawn(async move {
-                    hung.send(()).unwrap();
-                    released.recv().unwrap();
-                });
-                release
-            })
-            .collect();
-        for _ in 0..threads {
-            hangs.recv_timeout(Duration::from_secs(30)).unwrap();
-        }
-        // What was told before the last thread hung.
+        let (release, released) = mpsc::channel::<()>();
+        let watched = threads.clone();
+        let over = CancellationToken::new();
+        let until = over.clone().cancelled_owned();
+        let driven = thread::spawn(move || {
+            first.spawn(async move {
+                let beat = || {
+                    // The test may be over.
+                    let _ = beat.send(());
+                };
+                beat_every(Duration::from_millis(1), watched.all(), beat).await;
+            });
+            first.block_on(until);
+        });
+        beats.recv_timeout(Duration::from_secs(30)).unwrap();
+        last.spawn(async move {
+            hung.send(()).unwrap();
+            released.recv().unwrap();
+        });
+        hangs.recv_timeout(Duration::from_secs(30)).unwrap();
+        // What was told before the thread hung.
         while beats.try_recv().is_ok() {}
         let silent = beats.recv_timeout(Duration::from_millis(50));
         assert_eq!(silent, Err(mpsc::RecvTimeoutError::Timeout));
-        for release in releases {
-            release.send(()).unwrap();
-        }
+        release.send(()).unwrap();
         beats.recv_timeout(Duration::from_secs(30)).unwrap();
+        over.cancel();
+        driven.join().unwrap();
+        others.end();
     }
 }

@@ -6,7 +6,6 @@ use std::{fs, io, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use tokio::{
-    runtime,
     signal::unix::{Signal, SignalKind, signal},
     time::{sleep, timeout},
 };
@@ -97,7 +96,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let offer = Offer::new(args.tools.clone(), args.read_only).context(Failure::Usage)?;
     let guild = args.guild(&environment)?;
     let daemon = args.daemon(&environment)?;
-    let runtime = runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = crate::threads::runtime()?;
     let served = runtime.block_on(serve(daemon, &settings, bot, offer, guild));
     // A read of the input that is still waited for is left behind.
     runtime.shutdown_background();
@@ -179,7 +178,7 @@ fn own(settings: &Settings, ended: &CancellationToken, calls: &TaskTracker) -> a
     let metrics = Arc::new(Metrics::default());
     let far_side = TaskTracker::new();
     let hall = Arc::new(Hall {
-        exit: Exit::open(&settings.discord, &metrics, ended.clone(), &far_side)?,
+        exit: Exit::open(&settings.discord, &metrics, ended, &far_side)?,
         metrics,
         upstream: settings.discord.base_url.host().to_owned(),
     });

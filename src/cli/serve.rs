@@ -1,7 +1,6 @@
 //! `discordd serve`: the daemon.
 
 use anyhow::Context;
-use tokio::runtime;
 
 use super::{Failure, flags::Flags};
 use crate::{
@@ -9,6 +8,7 @@ use crate::{
     daemon::{self, Source},
     listener::{self, Door},
     log,
+    threads::{self, Threads},
 };
 
 /// Messages that the sandbox keeps in each channel.
@@ -43,8 +43,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     raise_descriptor_limit();
     let doors = listener::open(&settings, &environment).context(Failure::Door)?;
     let source = source(args, settings.clone(), environment);
-    let runtime = runtime::Builder::new_multi_thread().enable_all().build()?;
-    let served = runtime.block_on(serve(args, settings, source, doors));
+    let runtime = threads::runtime()?;
+    let (threads, others) = Threads::start(&runtime)?;
+    let served = runtime.block_on(serve(args, settings, source, doors, threads));
+    others.end();
     runtime.shutdown_background();
     served
 }
@@ -72,10 +74,11 @@ async fn serve(
     settings: Settings,
     source: Source,
     doors: Vec<Door>,
+    threads: Threads,
 ) -> anyhow::Result<()> {
     #[cfg(feature = "sandbox")]
     if args.sandbox {
-        return in_sandbox(settings, source, doors).await;
+        return in_sandbox(settings, source, doors, threads).await;
     }
     let base = &settings.discord.base_url;
     let upstream = if base.is_discord() {
@@ -83,7 +86,7 @@ async fn serve(
     } else {
         base.host().to_owned()
     };
-    daemon::run(settings, source, doors, upstream).await
+    daemon::run(settings, source, doors, threads, upstream).await
 }
 
 /// Runs the daemon with a stand-in for Discord in the same process.
@@ -92,6 +95,7 @@ async fn in_sandbox(
     mut settings: Settings,
     source: Source,
     doors: Vec<Door>,
+    threads: Threads,
 ) -> anyhow::Result<()> {
     use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -112,7 +116,7 @@ async fn in_sandbox(
         .map_err(anyhow::Error::msg)?;
     welcome::print(&sandbox, &doors);
     tracing::warn!("calls go to the sandbox in this process, not to Discord");
-    daemon::run(settings, source, doors, "sandbox".to_owned()).await?;
+    daemon::run(settings, source, doors, threads, "sandbox".to_owned()).await?;
     stop.cancel();
     Ok(())
 }

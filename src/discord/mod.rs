@@ -71,6 +71,7 @@ pub fn connect(
     progress: Progress,
 ) -> Result<Discord, Error> {
     let passage = exit.admit(token, peer, deadline, progress);
+    let exit = exit.address().to_string();
     let timeout = deadline.saturating_duration_since(Instant::now()) + MARGIN;
     // The builder spawns a rate limiter's task that never ends, even when none is wanted. It is
     // born in a runtime of its own, which is never driven, and ends with that.
@@ -81,7 +82,7 @@ pub fn connect(
     #[expect(clippy::disallowed_methods, reason = "this is the one place that may")]
     let client = Client::builder()
         .ratelimiter(None)
-        .proxy(exit.address().to_string(), true)
+        .proxy(exit, true)
         .remember_invalid_token(false)
         .timeout(timeout)
         .token(passage.key())
@@ -228,7 +229,7 @@ mod tests {
             ..config::Discord::default()
         };
         let (metrics, tracker) = (Arc::default(), TaskTracker::new());
-        let exit = Exit::open(&settings, &metrics, CancellationToken::new(), &tracker).unwrap();
+        let exit = Exit::open(&settings, &metrics, &CancellationToken::new(), &tracker).unwrap();
         let deadline = Instant::now() + Duration::from_secs(30);
         let token = Token::parse("made-up").unwrap();
         let discord = connect(&exit, token, Peer::Own, deadline, Progress::default()).unwrap();

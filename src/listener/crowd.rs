@@ -8,10 +8,10 @@ use std::{pin::pin, sync::Arc, time::Duration};
 
 use tokio::time::timeout;
 
-use super::{Line, Reception};
+use super::{Accepted, Reception};
 use crate::{
     metrics::Refusal,
-    surface::{Full, TurnedAway, Visitor},
+    surface::{Full, TurnedAway},
 };
 
 /// Connections that may be told at once that there is no place for them; further ones are closed
@@ -24,19 +24,21 @@ const TIME: Duration = Duration::from_secs(1);
 
 impl Reception {
     /// Gives a connection a place and serves it, or turns it away.
-    pub(super) fn receive_one(&self, line: Line, mut visitor: Visitor) {
+    pub(super) fn receive_one(&self, accepted: Accepted) {
+        let (line, mut visitor, thread) = accepted;
         match self.places.take(visitor.peer) {
             Ok(place) => {
                 visitor.place = Some(Arc::new(place));
                 let served = self.clone().serve_connection(line, visitor);
-                self.tracker.spawn(served);
+                self.tracker.spawn_on(served, &thread);
             }
-            Err(full) => self.turn_away(line, visitor, full),
+            Err(full) => self.turn_away((line, visitor, thread), full),
         }
     }
 
     /// Answers what it can say of itself, refuses every call, and closes the connection.
-    fn turn_away(&self, line: Line, mut visitor: Visitor, full: Full) {
+    fn turn_away(&self, accepted: Accepted, full: Full) {
+        let (line, mut visitor, thread) = accepted;
         let Ok(place) = self.reserve.take(visitor.peer) else {
             self.rpc.metrics().refuse(Refusal::Crowded);
             return;
@@ -52,12 +54,13 @@ impl Reception {
             stop: over.clone(),
             ..self.clone()
         };
-        self.tracker.spawn(async move {
+        let served = async move {
             let mut served = pin!(reception.serve_connection(line, visitor));
             if timeout(TIME, served.as_mut()).await.is_err() {
                 over.cancel();
                 let _ = timeout(TIME, served).await;
             }
-        });
+        };
+        self.tracker.spawn_on(served, &thread);
     }
 }

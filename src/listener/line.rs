@@ -14,6 +14,7 @@ use rustix::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
     net::{TcpStream, UnixStream},
+    runtime::Handle,
 };
 
 use crate::surface::Gone;
@@ -43,6 +44,29 @@ impl Line {
 }
 
 impl Stream {
+    /// Hands it over to another thread.
+    ///
+    /// # Errors
+    ///
+    /// When the system has no room to watch it there.
+    pub(super) fn given_to(self, thread: &Handle) -> io::Result<Self> {
+        if Handle::current().id() == thread.id() {
+            return Ok(self);
+        }
+        Ok(match self {
+            Self::Tcp(stream) => {
+                let stream = stream.into_std()?;
+                let _there = thread.enter();
+                Self::Tcp(TcpStream::from_std(stream)?)
+            }
+            Self::Unix(stream) => {
+                let stream = stream.into_std()?;
+                let _there = thread.enter();
+                Self::Unix(UnixStream::from_std(stream)?)
+            }
+        })
+    }
+
     fn has_hung_up(&self) -> bool {
         let mut asked = [match self {
             Self::Tcp(stream) => PollFd::new(stream, PollFlags::empty()),

@@ -22,6 +22,7 @@ use std::{fmt, io, sync::Arc, time::Duration};
 use axum::Router;
 use tokio::{
     net::{TcpListener, UnixListener},
+    runtime::Handle,
     time::{Instant, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -41,6 +42,7 @@ use crate::{
     metrics,
     operation::{Rights, User},
     surface::{Entrance, Rpc, Shares, Visitor, Web, http},
+    threads::Threads,
 };
 
 /// Connections that may wait to be accepted.
@@ -99,7 +101,11 @@ struct Listener {
     kind: Kind,
     rights: Live<Rights>,
     figures: Arc<metrics::Door>,
+    threads: Threads,
 }
+
+/// A connection that was accepted, who is at its other end, and the thread it is given to.
+type Accepted = (Line, Visitor, Handle);
 
 enum Kind {
     Tcp {
@@ -136,8 +142,8 @@ impl Kind {
 }
 
 impl Listener {
-    /// Accepts a connection and counts it at its door.
-    async fn accept(&self) -> Result<(Line, Visitor), Unaccepted> {
+    /// Accepts a connection, counts it at its door, and gives it to a thread.
+    async fn accept(&self) -> Result<Accepted, Unaccepted> {
         let (stream, peer, entrance, user) = match &self.kind {
             Kind::Tcp { listener, entrance } => {
                 let accepted = listener.accept().await;
@@ -156,6 +162,8 @@ impl Listener {
                 (Stream::Unix(stream), peer, Entrance::Unix, user)
             }
         };
+        let thread = self.threads.idlest().clone();
+        let stream = stream.given_to(&thread).map_err(Unaccepted::Gone)?;
         let line = Line::new(stream);
         let gone = line.gone();
         let visitor = Visitor {
@@ -168,7 +176,7 @@ impl Listener {
             place: None,
             turned_away: None,
         };
-        Ok((line, visitor))
+        Ok((line, visitor, thread))
     }
 }
 
@@ -219,12 +227,12 @@ impl Reception {
         }
     }
 
-    /// Serves a door until it is closed; connections that were made go on.
+    /// Serves a door until it is closed, its connections on `threads`; those that were made go on.
     ///
     /// # Errors
     ///
     /// When the door cannot be used by the runtime.
-    pub async fn serve(mut self, door: Door) -> io::Result<()> {
+    pub async fn serve(mut self, door: Door, threads: Threads) -> io::Result<()> {
         self.tls = door.tls.clone();
         let figures = self.rpc.metrics().door(door.label());
         let (kind, file) = match door.socket {
@@ -239,6 +247,7 @@ impl Reception {
             kind,
             rights: door.rights,
             figures,
+            threads,
         };
         self.receive(&listener).await;
         // From here on nobody finds the way to it.
@@ -260,9 +269,9 @@ impl Reception {
                 accepted = listener.accept() => accepted,
             };
             match accepted {
-                Ok((line, visitor)) => {
+                Ok(accepted) => {
                     is_short = false;
-                    self.receive_one(line, visitor);
+                    self.receive_one(accepted);
                 }
                 Err(Unaccepted::Gone(err)) => {
                     tracing::debug!(%err, "a connection was over before it was looked at");
@@ -283,7 +292,7 @@ impl Reception {
         let last = Instant::now() + QUEUE_LIMIT;
         while Instant::now() < last {
             match timeout(QUEUE_PAUSE, listener.accept()).await {
-                Ok(Ok((line, visitor))) => self.receive_one(line, visitor),
+                Ok(Ok(accepted)) => self.receive_one(accepted),
                 Ok(Err(_)) | Err(_) => return,
             }
         }

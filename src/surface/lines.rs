@@ -44,7 +44,7 @@ mod tests {
     async fn what_the_stream_below_holds_back_comes_too() {
         let (stop, tracker) = (CancellationToken::new(), TaskTracker::new());
         let (settings, metrics) = (config::Discord::default(), Arc::default());
-        let exit = Exit::open(&settings, &metrics, stop.clone(), &tracker).unwrap();
+        let exit = Exit::open(&settings, &metrics, &stop, &tracker).unwrap();
         let hall = Hall {
             exit,
             metrics,

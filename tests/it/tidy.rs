@@ -11,7 +11,7 @@ use schemars::SchemaGenerator;
 use serde_json::Value;
 
 /// The rooms, top to bottom: a module names only those below it.
-const ROOMS: [&str; 14] = [
+const ROOMS: [&str; 15] = [
     "cli",
     "daemon",
     "listener",
@@ -23,6 +23,7 @@ const ROOMS: [&str; 14] = [
     "metrics",
     "log",
     "notify",
+    "threads",
     "config",
     "json",
     "memory",

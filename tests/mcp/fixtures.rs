@@ -49,7 +49,7 @@ async fn serve() {
     let settings = Settings::default();
     let metrics = Arc::new(Metrics::default());
     let hall = Arc::new(Hall {
-        exit: Exit::open(&settings.discord, &metrics, stop.clone(), &tracker).unwrap(),
+        exit: Exit::open(&settings.discord, &metrics, &stop, &tracker).unwrap(),
         metrics,
         upstream: "nowhere".to_owned(),
     });

@@ -37,6 +37,7 @@ use hyper_util::rt::TokioIo;
 use rustix::process::{Resource, getrlimit};
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
+    runtime::{self, Handle},
     time::Instant,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -56,7 +57,7 @@ use super::{
     progress::Progress,
     token::Token,
 };
-use crate::{config, metrics::Metrics};
+use crate::{config, metrics::Metrics, threads::Threads};
 
 /// Connections that may wait to be accepted; fewer cost a lost SYN, and a second, under load.
 const BACKLOG: u32 = 4096;
@@ -74,7 +75,8 @@ const NAME: &str = concat!(
 
 /// The way out of the process.
 pub struct Exit {
-    address: SocketAddr,
+    /// Its port on each thread.
+    ports: Vec<(runtime::Id, SocketAddr)>,
     hop: Arc<Hop>,
 }
 
@@ -108,7 +110,7 @@ impl Exit {
         strangers::part_of(descriptors)
     }
 
-    /// Opens the exit on a loopback port of the kernel's choice; it closes when `stop` is cancelled.
+    /// Opens the exit for calls of the thread that this is called on: see [`open_on`](Self::open_on).
     ///
     /// # Errors
     ///
@@ -116,18 +118,25 @@ impl Exit {
     pub fn open(
         settings: &config::Discord,
         metrics: &Arc<Metrics>,
-        stop: CancellationToken,
+        stop: &CancellationToken,
         tracker: &TaskTracker,
     ) -> anyhow::Result<Self> {
-        let socket = TcpSocket::new_v4().context("open the exit's socket")?;
-        socket
-            .bind((Ipv4Addr::LOCALHOST, 0).into())
-            .context("bind the exit's port on 127.0.0.1")?;
-        let listener = socket
-            .listen(BACKLOG)
-            .context("listen on the exit's port")?;
-        let address = listener.local_addr()?;
-        tracing::debug!(port = address.port(), "the exit is open");
+        Self::open_on(&Threads::current(), settings, metrics, stop, tracker)
+    }
+
+    /// Opens the exit for calls of `threads`, for each on a loopback port of the kernel's choice; it
+    /// closes when `stop` is cancelled.
+    ///
+    /// # Errors
+    ///
+    /// When the settings name no usable origin or trust roots, or no port can be had.
+    pub fn open_on(
+        threads: &Threads,
+        settings: &config::Discord,
+        metrics: &Arc<Metrics>,
+        stop: &CancellationToken,
+        tracker: &TaskTracker,
+    ) -> anyhow::Result<Self> {
         let hop = Arc::new(Hop {
             attempts: settings.attempts,
             metrics: Arc::clone(metrics),
@@ -137,16 +146,26 @@ impl Exit {
             strangers: Arc::new(Strangers::new(Self::descriptors())),
             tracker: tracker.clone(),
         });
-        let served = Arc::clone(&hop).serve(listener);
-        tracker.spawn(async move {
-            tokio::select! { () = served => {} () = stop.cancelled() => {} }
-        });
-        Ok(Self { address, hop })
+        let mut ports = Vec::new();
+        for thread in threads.all() {
+            let listener = listen_on(thread)?;
+            let address = listener.local_addr()?;
+            tracing::debug!(port = address.port(), "the exit is open");
+            let (served, stop) = (Arc::clone(&hop).serve(listener), stop.clone());
+            let served = async move {
+                tokio::select! { () = served => {} () = stop.cancelled() => {} }
+            };
+            tracker.spawn_on(served, thread);
+            ports.push((thread.id(), address));
+        }
+        Ok(Self { ports, hop })
     }
 
-    /// Where twilight's clients are pointed.
+    /// Where twilight's clients are pointed that work on this thread: it goes through the exit there.
     pub(super) fn address(&self) -> SocketAddr {
-        self.address
+        let here = Handle::current().id();
+        let port = self.ports.iter().find(|(thread, _)| *thread == here);
+        port.map_or(self.ports[0].1, |(_, address)| *address)
     }
 
     /// How the guard is, as `peer` is told.
@@ -166,6 +185,16 @@ impl Exit {
         let passages = &self.hop.passages;
         passages.admit(token, peer, deadline, progress)
     }
+}
+
+/// Listens for what works on a thread.
+fn listen_on(thread: &Handle) -> anyhow::Result<TcpListener> {
+    let _there = thread.enter();
+    let socket = TcpSocket::new_v4().context("open the exit's socket")?;
+    socket
+        .bind((Ipv4Addr::LOCALHOST, 0).into())
+        .context("bind the exit's port on 127.0.0.1")?;
+    socket.listen(BACKLOG).context("listen on the exit's port")
 }
 
 impl Hop {

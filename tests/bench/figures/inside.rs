@@ -16,6 +16,7 @@ use discordd::{
     discord::{Exit, Peer, Progress, Token},
     metrics::Metrics,
     operation::{self, Entry, Hall, Params, Rights, TABLE},
+    threads::{self, Threads},
 };
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
@@ -34,6 +35,7 @@ pub(crate) struct Errand {
     hall: Arc<Hall>,
     channel_id: String,
     next: AtomicUsize,
+    threads: Threads,
 }
 
 /// What calls took that were made in a process of their own.
@@ -59,11 +61,10 @@ pub(crate) fn run(
     concurrency: usize,
     calls: usize,
 ) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?;
+    let runtime = threads::runtime()?;
+    let (threads, others) = Threads::start(&runtime)?;
     let report = runtime.block_on(async {
-        let errand = Arc::new(Errand::new(settings, channel_id)?);
+        let errand = Arc::new(Errand::new(settings, channel_id, threads)?);
         Arc::clone(&errand)
             .make(concurrency, calls / WARM_UP_PART)
             .await?;
@@ -76,6 +77,7 @@ pub(crate) fn run(
             waits_ns: waits.into_iter().map(nanos).collect::<Result<_, _>>()?,
         })
     })?;
+    others.end();
     let mut line = serde_json::to_vec(&report)?;
     line.push(b'\n');
     Ok(io::stdout().write_all(&line)?)
@@ -95,19 +97,26 @@ pub(crate) fn settings(base_url: &str, ca_file: &str) -> anyhow::Result<config::
 }
 
 impl Errand {
-    fn new(settings: &config::Discord, channel_id: &str) -> anyhow::Result<Self> {
+    fn new(settings: &config::Discord, channel_id: &str, threads: Threads) -> anyhow::Result<Self> {
         let named = |entry: &&Entry| entry.name == "discord.sendMessage";
         let tracker = TaskTracker::new();
         let metrics = Arc::new(Metrics::default());
         Ok(Self {
             entry: TABLE.iter().find(named).context("no such operation")?,
             hall: Arc::new(Hall {
-                exit: Exit::open(settings, &metrics, CancellationToken::new(), &tracker)?,
+                exit: Exit::open_on(
+                    &threads,
+                    settings,
+                    &metrics,
+                    &CancellationToken::new(),
+                    &tracker,
+                )?,
                 metrics,
                 upstream: settings.base_url.host().to_owned(),
             }),
             channel_id: channel_id.to_owned(),
             next: AtomicUsize::new(0),
+            threads,
         })
     }
 
@@ -117,7 +126,10 @@ impl Errand {
         calls: usize,
     ) -> anyhow::Result<Vec<Duration>> {
         let end = self.next.load(Ordering::Relaxed) + calls;
-        let make = |_| tokio::spawn(Arc::clone(&self).make_some(end));
+        let make = |_| {
+            let thread = self.threads.idlest();
+            thread.spawn(Arc::clone(&self).make_some(end))
+        };
         let making: Vec<_> = (0..concurrency).map(make).collect();
         let mut waits = Vec::new();
         for some in making {

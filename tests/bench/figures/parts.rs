@@ -168,7 +168,7 @@ impl FarSide {
     async fn new(plain: &str, tls: &str, ca_file: &str) -> anyhow::Result<Self> {
         let settings = inside::settings(plain, ca_file)?;
         let (metrics, stop) = (Arc::default(), CancellationToken::new());
-        let exit = Exit::open(&settings, &metrics, stop, &TaskTracker::new())?;
+        let exit = Exit::open(&settings, &metrics, &stop, &TaskTracker::new())?;
         let (_, port) = tls.rsplit_once(':').context("a port")?;
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates([CertificateDer::from_pem_file(ca_file)?]);

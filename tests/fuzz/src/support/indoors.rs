@@ -81,7 +81,7 @@ impl House {
             ..config::Discord::default()
         };
         let metrics = Arc::new(Metrics::default());
-        let exit = Exit::open(&settings, &metrics, stop.clone(), &tracker);
+        let exit = Exit::open(&settings, &metrics, &stop, &tracker);
         let hall = Arc::new(Hall {
             exit: exit.expect("there are ports"),
             metrics,
