@@ -21,8 +21,8 @@ use std::{
 use anyhow::Context;
 use tracing::{Level, Subscriber, dispatcher, level_filters::LevelFilter};
 use tracing_subscriber::{
-    EnvFilter, Layer, Registry, filter::Targets, fmt, layer::SubscriberExt, registry::LookupSpan,
-    reload, util::SubscriberInitExt,
+    Layer, Registry, filter::Targets, fmt, layer::SubscriberExt, registry::LookupSpan, reload,
+    util::SubscriberInitExt,
 };
 
 use self::{entry::Entries, journald::Journald, json::Json};
@@ -32,7 +32,7 @@ use crate::config::{self, LogFormat};
 const OURS: &str = env!("CARGO_PKG_NAME");
 
 /// What changes the filter of the log that was started.
-static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
+static FILTER: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
 
 /// Starts logging to stderr.
 ///
@@ -62,8 +62,8 @@ pub fn reload(settings: &config::Log) -> anyhow::Result<()> {
     handle.reload(filter).context("log.filter")
 }
 
-fn filter(settings: &config::Log) -> anyhow::Result<EnvFilter> {
-    let filter = EnvFilter::builder().parse(&settings.filter);
+fn filter(settings: &config::Log) -> anyhow::Result<Targets> {
+    let filter = settings.filter.parse::<Targets>();
     filter.with_context(|| format!("log.filter: {:?} is no filter", settings.filter))
 }
 
