@@ -1,6 +1,8 @@
 //! One connection: its first bytes are looked at, TLS is set up where they ask for it, and it is given
 //! to the surface that it is for.
 
+use std::pin::Pin;
+
 use tokio::{
     io::AsyncRead,
     time::{Duration, timeout},
@@ -32,32 +34,38 @@ const HANDSHAKE_BYTES: usize = 32 << 10;
 /// How long a handshake goes on when the daemon stops.
 const GOODBYE: Duration = Duration::from_secs(1);
 
+/// What is done with a connection once it is known what it speaks: boxed, so that one that has said
+/// nothing is no larger for what it might say.
+type Served = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 impl Reception {
     /// Serves a connection until it is over.
     pub(super) async fn serve_connection(self, line: Line, visitor: Visitor) {
         let mut stream = Sniffed::new(line);
-        let Some(framing) = self.sniff(&mut stream).await else {
-            return;
-        };
-        match (&self.tls, framing) {
-            (Some(terms), Framing::Tls) => {
-                let Some(stream) = Box::pin(self.secure(stream, terms)).await else {
-                    return;
-                };
-                visitor.begins_tls();
-                let mut stream = Sniffed::new(Wire::Tls(stream));
-                if let Some(framing) = self.sniff(&mut stream).await {
-                    self.serve_framing(stream, framing, visitor).await;
-                }
-            }
+        if let Some(framing) = self.sniff(&mut stream).await {
+            self.serve_sniffed(stream, framing, visitor).await;
+        }
+    }
+
+    fn serve_sniffed(self, stream: Sniffed<Line>, framing: Framing, visitor: Visitor) -> Served {
+        match (self.tls.clone(), framing) {
+            (Some(terms), Framing::Tls) => Box::pin(self.serve_tls(stream, terms, visitor)),
             (Some(terms), _) if terms.required => {
                 let stream = stream.map(Wire::Plain);
-                self.turn_off(stream, framing, Denied::Tls).await;
+                Box::pin(self.turn_off(stream, framing, Denied::Tls))
             }
-            _ => {
-                let stream = stream.map(Wire::Plain);
-                self.serve_framing(stream, framing, visitor).await;
-            }
+            _ => self.serve_framing(stream.map(Wire::Plain), framing, visitor),
+        }
+    }
+
+    async fn serve_tls(self, stream: Sniffed<Line>, terms: Terms, visitor: Visitor) {
+        let Some(stream) = Box::pin(self.secure(stream, &terms)).await else {
+            return;
+        };
+        visitor.begins_tls();
+        let mut stream = Sniffed::new(Wire::Tls(stream));
+        if let Some(framing) = self.sniff(&mut stream).await {
+            self.serve_framing(stream, framing, visitor).await;
         }
     }
 
@@ -112,10 +120,9 @@ impl Reception {
     }
 
     /// Gives the connection to the surface that it is for.
-    async fn serve_framing(self, stream: Sniffed<Wire>, framing: Framing, visitor: Visitor) {
+    fn serve_framing(self, stream: Sniffed<Wire>, framing: Framing, visitor: Visitor) -> Served {
         if let Err(denied) = visitor.rights.now().admit(visitor.user) {
-            self.turn_off(stream, framing, denied).await;
-            return;
+            return Box::pin(self.turn_off(stream, framing, denied));
         }
         let Self {
             rpc, router, stop, ..
@@ -123,23 +130,23 @@ impl Reception {
         match framing {
             Framing::Http => {
                 visitor.speaks(metrics::Framing::Http);
-                Box::pin(http::serve(stream, visitor, router, rpc, stop)).await;
+                Box::pin(http::serve(stream, visitor, router, rpc, stop))
             }
             Framing::Lines => {
                 visitor.speaks(metrics::Framing::Lines);
                 let (framing, calls) = (metrics::Framing::Lines, self.calls_per_connection);
                 let caller = Caller::new(visitor, framing, calls, None);
-                Box::pin(lines::serve(stream, rpc, caller, stop)).await;
+                lines::serve(stream, rpc, caller, stop)
             }
             Framing::Nonsense | Framing::Nothing | Framing::Tls => {
                 rpc.metrics().refuse(Refusal::Nonsense);
-                close(stream, NONSENSE).await;
+                Box::pin(close(stream, NONSENSE))
             }
         }
     }
 
     /// Says why the door is not for this connection, and closes it.
-    async fn turn_off(&self, stream: Sniffed<Wire>, framing: Framing, denied: Denied) {
+    async fn turn_off(self, stream: Sniffed<Wire>, framing: Framing, denied: Denied) {
         self.rpc.metrics().refuse(denied.reason());
         let why = self.rpc.denied(denied);
         let answer = match framing {

@@ -1,6 +1,6 @@
 //! Raw connections: JSON texts one after another, behind the secret where the door has one.
 
-use std::sync::Arc;
+use std::{pin::Pin, sync::Arc};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
@@ -8,8 +8,26 @@ use tokio_util::sync::CancellationToken;
 use super::{Caller, Rpc, admit, close, stream};
 use crate::frame::JsonTexts;
 
-/// Serves one connection until the peer is done, misbehaves, or `stop` is cancelled.
-pub async fn serve<S>(mut stream: S, rpc: Arc<Rpc>, mut caller: Caller, stop: CancellationToken)
+/// Serves one connection until the peer is done, misbehaves, or `stop` is cancelled. It is no larger
+/// for a secret where there is none.
+pub fn serve<S>(
+    stream: S,
+    rpc: Arc<Rpc>,
+    caller: Caller,
+    stop: CancellationToken,
+) -> Pin<Box<dyn Future<Output = ()> + Send>>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    if caller.visitor.rights.now().has_secret() {
+        Box::pin(ask(stream, rpc, caller, stop))
+    } else {
+        Box::pin(stream::serve(stream, JsonTexts::new, rpc, caller, stop))
+    }
+}
+
+/// Asks for the secret, and serves the connection then.
+async fn ask<S>(mut stream: S, rpc: Arc<Rpc>, mut caller: Caller, stop: CancellationToken)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {

@@ -78,13 +78,14 @@ enum Input {
 }
 
 /// Serves one connection until the peer is done, misbehaves, or `stop` is cancelled.
-pub async fn serve<S, F>(
+pub fn serve<S, F>(
     stream: S,
     framing: impl FnOnce(Bounds) -> F,
     rpc: Arc<Rpc>,
     caller: Caller,
     stop: CancellationToken,
-) where
+) -> impl Future<Output = ()>
+where
     S: AsyncRead + AsyncWrite,
     F: Framing,
 {
@@ -109,8 +110,11 @@ pub async fn serve<S, F>(
         text_began: None,
         unread_since: None,
     };
-    if let Err(err) = connection.run(&stop).await {
-        tracing::debug!(%err, "a connection ended early");
+    // Made before it runs, or it would hold all of that twice.
+    async move {
+        if let Err(err) = connection.run(&stop).await {
+            tracing::debug!(%err, "a connection ended early");
+        }
     }
 }
 
@@ -121,7 +125,7 @@ impl<S: AsyncRead + AsyncWrite, F: Framing> Connection<S, F> {
         loop {
             self.begin_calls();
             if self.is_over() {
-                return self.say_goodbye().await;
+                return Box::pin(self.say_goodbye()).await;
             }
             if self.has_to_send() && self.unread_since.is_none() {
                 self.unread_since = Some(Instant::now());
@@ -158,7 +162,7 @@ impl<S: AsyncRead + AsyncWrite, F: Framing> Connection<S, F> {
                 () = alarm.as_mut() => {
                     if self.is_idle_too_long() {
                         self.unsent.clear();
-                        return self.say_goodbye().await;
+                        return Box::pin(self.say_goodbye()).await;
                     }
                     alarm.as_mut().reset(self.deadline());
                 }
