@@ -2,7 +2,10 @@
 
 use std::{fmt::Display, ops::RangeInclusive, time::Duration};
 
-use hyper::{Uri, http::uri::Scheme};
+use hyper::{
+    Uri,
+    http::uri::{Authority, Scheme},
+};
 use hyper_util::client::proxy::matcher::Matcher;
 
 use super::{Discord, Limits, Listen, Tls};
@@ -21,8 +24,15 @@ const ATTEMPTS: RangeInclusive<usize> = 1..=10;
 const SHARES: RangeInclusive<usize> = 1..=100;
 
 impl Listen {
-    /// Refuses an origin that no page has: it would let nobody in.
+    /// Refuses a host that no request names, and an origin that no page has: they let nobody in.
     pub(super) fn check(&self) -> anyhow::Result<()> {
+        for host in self.allowed_hosts.iter() {
+            anyhow::ensure!(
+                is_host(host),
+                "listen.allowed_hosts: {host:?} is not what a Host header names; a host such as \
+                 discord-api or discord-api:9091 is wanted"
+            );
+        }
         for origin in self.allowed_origins.iter() {
             anyhow::ensure!(
                 is_origin(origin),
@@ -128,6 +138,12 @@ impl Discord {
     }
 }
 
+/// Whether a `Host` header may name this, but for capitals.
+fn is_host(text: &str) -> bool {
+    let named: Option<Authority> = text.parse().ok();
+    named.is_some_and(|it| !it.host().is_empty() && !text.contains(['@', '*']))
+}
+
 /// Whether a browser spells an origin so, but for capitals.
 /// See <https://html.spec.whatwg.org/multipage/browsers.html#ascii-serialisation-of-an-origin>.
 fn is_origin(text: &str) -> bool {
@@ -167,6 +183,26 @@ fn within<T: PartialOrd, D: Display>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_host_is_what_a_request_names() {
+        for host in ["discord-api", "Discord-Api:9091", "192.0.2.1", "[::1]:9091"] {
+            assert!(is_host(host), "{host}");
+        }
+        for other in [
+            "",
+            "*",
+            "*.example",
+            ":9091",
+            "http://a",
+            "a/",
+            "u@a",
+            "a b",
+            "[::1",
+        ] {
+            assert!(!is_host(other), "{other}");
+        }
+    }
 
     #[test]
     fn an_origin_is_what_a_browser_sends() {

@@ -186,6 +186,11 @@ fn check_says_ok_or_why_not() {
             "listen.allowed_origins: \"https://b.example/\"",
         ),
         (
+            "[listen]\nallowed_hosts = \"http://a.example\"\n",
+            vec![],
+            "listen.allowed_hosts: \"http://a.example\"",
+        ),
+        (
             "",
             vec![("DISCORDD_LISTEN__ALLOWED_ORIGINS", "*")],
             "listen.allowed_origins: \"*\"",
