@@ -9,6 +9,7 @@ use std::{
     thread,
 };
 
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -269,6 +270,33 @@ fn strangers_at_the_exits_port_keep_no_call_out_and_cost_bounded_memory() {
     });
     while daemon.http().figures()["process_open_fds"] > before["process_open_fds"] {
         thread::yield_now();
+    }
+}
+
+#[test]
+fn who_comes_when_descriptors_are_exhausted_is_served_when_there_are_some() {
+    let daemon = Daemon::start(NOWHERE, &[]);
+    let health = json!({"jsonrpc": "2.0", "id": 1, "method": "health"});
+    let mut open = daemon.lines();
+    open.ask(&health);
+    let pid = Pid::from_raw(i32::try_from(daemon.pid()).unwrap());
+    let limit = |count: u64| {
+        let (current, maximum) = (Some(count), getrlimit(Resource::Nofile).maximum);
+        prlimit(pid, Resource::Nofile, Rlimit { current, maximum }).unwrap();
+    };
+    // None is left, whichever is the highest.
+    limit(0);
+    let mut waiting: Vec<Lines> = (0..10).map(|_| daemon.lines()).collect();
+    waiting.extend((0..10).map(|_| Lines::tcp(daemon.tcp)));
+    for lines in &mut waiting {
+        lines.send(health.to_string().as_bytes());
+    }
+    daemon.wait_for_logs("cannot accept connections", 2);
+    // Who was there before is served all the while.
+    assert_eq!(open.ask(&health)["result"]["status"], "healthy");
+    limit(1000);
+    for mut lines in waiting {
+        assert_eq!(lines.read()["result"]["status"], "healthy");
     }
 }
 
