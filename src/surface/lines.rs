@@ -41,10 +41,14 @@ where
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{
+        sync::atomic::{AtomicUsize, Ordering},
+        time::Duration,
+    };
 
     use tokio::{
-        io::{AsyncBufReadExt, AsyncWriteExt, BufReader, BufStream, duplex},
+        io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, BufStream, duplex},
+        task::yield_now,
         time::timeout,
     };
     use tokio_util::task::TaskTracker;
@@ -58,9 +62,8 @@ mod tests {
         surface::Visitor,
     };
 
-    #[tokio::test]
-    async fn what_the_stream_below_holds_back_comes_too() {
-        let (stop, tracker) = (CancellationToken::new(), TaskTracker::new());
+    fn rpc(stop: &CancellationToken) -> Arc<Rpc> {
+        let tracker = TaskTracker::new();
         let (settings, metrics) = (config::Discord::default(), Arc::default());
         let exit = Exit::open(&settings, &metrics, &stop, &tracker).unwrap();
         let hall = Hall {
@@ -68,11 +71,41 @@ mod tests {
             metrics,
             upstream: String::new(),
         };
-        let rpc = Arc::new(Rpc::new(Arc::new(hall), Limits::default(), tracker));
+        Arc::new(Rpc::new(Arc::new(hall), Limits::default(), tracker))
+    }
+
+    #[tokio::test]
+    async fn a_flood_of_calls_that_wait_for_nothing_leaves_others_their_turns() {
+        const CALLS: usize = 10_000;
+        let stop = CancellationToken::new();
+        let caller = Caller::new(Visitor::own(), metrics::Framing::Lines, 64, None);
+        let (near, mut far) = duplex(8 << 20);
+        let calls = r#"{"jsonrpc":"2.0","id":1,"method":"health"}"#.repeat(CALLS);
+        far.write_all(calls.as_bytes()).await.unwrap();
+        far.shutdown().await.unwrap();
+        let turns = Arc::new(AtomicUsize::new(0));
+        let others = Arc::clone(&turns);
+        tokio::spawn(async move {
+            loop {
+                others.fetch_add(1, Ordering::Relaxed);
+                yield_now().await;
+            }
+        });
+        serve(near, rpc(&stop), caller, stop).await;
+        let turns = turns.load(Ordering::Relaxed);
+        assert!(turns >= CALLS / 200, "{turns} turns");
+        let mut answers = String::new();
+        far.read_to_string(&mut answers).await.unwrap();
+        assert_eq!(answers.lines().count(), CALLS);
+    }
+
+    #[tokio::test]
+    async fn what_the_stream_below_holds_back_comes_too() {
+        let stop = CancellationToken::new();
         let caller = Caller::new(Visitor::own(), metrics::Framing::Lines, 1, None);
         // Takes whole answers at once and gives them on bit by bit, as TLS does on a slow connection.
         let (near, far) = duplex(16);
-        tokio::spawn(serve(BufStream::new(near), rpc, caller, stop));
+        tokio::spawn(serve(BufStream::new(near), rpc(&stop), caller, stop));
         let mut far = BufReader::with_capacity(16, far);
         let call = br#"{"jsonrpc":"2.0","id":1,"method":"health"}"#;
         for _ in 0..3 {

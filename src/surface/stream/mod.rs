@@ -15,6 +15,7 @@ use bytes::{Buf, Bytes};
 use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf},
+    task::consume_budget,
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
@@ -123,7 +124,10 @@ impl<S: AsyncRead + AsyncWrite, F: Framing> Connection<S, F> {
         let mut alarm = Box::pin(tokio::time::sleep_until(self.deadline()));
         let mut stopped = pin!(stop.cancelled());
         loop {
-            self.begin_calls();
+            for _ in 0..self.begin_calls() {
+                // Calls that wait for nothing would keep every other connection waiting.
+                consume_budget().await;
+            }
             if self.is_over() {
                 return Box::pin(self.say_goodbye()).await;
             }
@@ -180,10 +184,12 @@ impl<S: AsyncRead + AsyncWrite, F: Framing> Connection<S, F> {
         is_answered(self) && (self.input == Input::Done || self.stopping)
     }
 
-    /// Begins the calls that have been received whole, as far as there is room.
-    fn begin_calls(&mut self) {
+    /// Begins the calls that have been received whole, as far as there is room, and gives how many.
+    fn begin_calls(&mut self) -> usize {
+        let mut begun = 0;
         while self.has_room() && self.input != Input::Done {
             let found = self.framing.next_found();
+            begun += 1;
             match found {
                 Some(found) => {
                     // A ping between the pieces of a message gives it no more time.
@@ -206,6 +212,7 @@ impl<S: AsyncRead + AsyncWrite, F: Framing> Connection<S, F> {
         } else if self.text_began.is_none() {
             self.text_began = Some(Instant::now());
         }
+        begun
     }
 
     fn take(&mut self, found: Found) {
