@@ -17,11 +17,7 @@ mod strangers;
 mod tls;
 mod upstream;
 
-use std::{
-    net::{Ipv4Addr, SocketAddr},
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use bytes::Bytes;
@@ -36,8 +32,9 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use rustix::process::{Resource, getrlimit};
 use tokio::{
-    net::{TcpListener, TcpSocket, TcpStream},
+    net::TcpStream,
     runtime::{self, Handle},
+    task::yield_now,
     time::Instant,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -47,7 +44,7 @@ pub use self::tls::roots;
 use self::{
     attempt::Answer,
     passage::{Passages, Slot},
-    strangers::{Stay, Strangers},
+    strangers::{Port, Shown, Strangers},
     upstream::Origin,
 };
 pub(super) use self::{passage::Passage, upstream::innermost};
@@ -59,12 +56,12 @@ use super::{
 };
 use crate::{config, metrics::Metrics, threads::Threads};
 
-/// Connections that may wait to be accepted; fewer cost a lost SYN, and a second, under load.
-const BACKLOG: u32 = 4096;
 /// Largest request body that is passed on, in bytes: Discord takes 25 MiB.
 const MAX_REQUEST_BYTES: usize = 26 << 20;
 /// How long accepting pauses when the process is out of descriptors, or the system out of memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Strangers that are turned away before others of the process have a turn: it may be a flood.
+const TURN: usize = 8;
 /// What the daemon calls itself.
 /// See <https://discord.com/developers/docs/reference#user-agent>.
 const NAME: &str = concat!(
@@ -148,10 +145,9 @@ impl Exit {
         });
         let mut ports = Vec::new();
         for thread in threads.all() {
-            let listener = listen_on(thread)?;
-            let address = listener.local_addr()?;
+            let (port, address) = Port::open_on(thread)?;
             tracing::debug!(port = address.port(), "the exit is open");
-            let (served, stop) = (Arc::clone(&hop).serve(listener), stop.clone());
+            let (served, stop) = (Arc::clone(&hop).serve(port), stop.clone());
             let served = async move {
                 tokio::select! { () = served => {} () = stop.cancelled() => {} }
             };
@@ -187,26 +183,15 @@ impl Exit {
     }
 }
 
-/// Listens for what works on a thread.
-fn listen_on(thread: &Handle) -> anyhow::Result<TcpListener> {
-    let _there = thread.enter();
-    let socket = TcpSocket::new_v4().context("open the exit's socket")?;
-    socket
-        .bind((Ipv4Addr::LOCALHOST, 0).into())
-        .context("bind the exit's port on 127.0.0.1")?;
-    socket.listen(BACKLOG).context("listen on the exit's port")
-}
-
 impl Hop {
-    async fn serve(self: Arc<Self>, listener: TcpListener) {
+    async fn serve(self: Arc<Self>, port: Port) {
         let mut is_short = false;
+        let mut turned_away = 0;
         loop {
-            match listener.accept().await {
-                Ok((stream, _)) => {
+            match port.accept().await {
+                Ok(stream) => {
                     is_short = false;
-                    let stay = self.strangers.receive(Instant::now());
-                    let served = Arc::clone(&self).serve_connection(stream, stay);
-                    self.tracker.spawn(served);
+                    turned_away += usize::from(!self.receive(stream));
                 }
                 Err(err) => {
                     if !is_short {
@@ -216,14 +201,36 @@ impl Hop {
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
+            if turned_away == TURN {
+                turned_away = 0;
+                yield_now().await;
+            }
         }
     }
 
+    /// Serves whoever shows the key of a call, waits for whoever has shown nothing yet, and turns away
+    /// all others: false then.
+    fn receive(self: &Arc<Self>, stream: TcpStream) -> bool {
+        let shown = strangers::glance(&stream, &self.passages);
+        if matches!(shown, Shown::Other) || strangers::welcome(&stream).is_err() {
+            return false;
+        }
+        let hop = Arc::clone(self);
+        if let Shown::Key(slot) = shown {
+            self.tracker.spawn(hop.serve_connection(stream, slot));
+            return true;
+        }
+        let stay = self.strangers.receive(Instant::now());
+        self.tracker.spawn(async move {
+            if let Some(slot) = stay.end(&stream, &hop.passages).await {
+                hop.serve_connection(stream, slot).await;
+            }
+        });
+        true
+    }
+
     /// Serves one request; the client behind it has one connection for each request under way.
-    async fn serve_connection(self: Arc<Self>, stream: TcpStream, stay: Stay) {
-        let Some(slot) = stay.end(&stream, &self.passages).await else {
-            return;
-        };
+    async fn serve_connection(self: Arc<Self>, stream: TcpStream, slot: Arc<Slot>) {
         let service = service_fn(|request| Arc::clone(&self).pass_on(request, Arc::clone(&slot)));
         let served = http1::Builder::new()
             .keep_alive(false)

@@ -7,18 +7,20 @@
 
 use std::{
     collections::BTreeMap,
-    future::poll_fn,
     io,
-    mem::MaybeUninit,
+    net::{Ipv4Addr, SocketAddr},
+    os::fd::AsFd,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Poll, ready},
     time::Duration,
 };
 
+use anyhow::Context as _;
+use rustix::net::{RecvFlags, recv, sockopt::set_socket_linger};
 use tokio::{
-    io::ReadBuf,
-    net::TcpStream,
-    time::{Instant, sleep, timeout},
+    io::Interest,
+    net::{TcpListener, TcpSocket, TcpStream},
+    runtime::Handle,
+    time::{Instant, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -37,15 +39,23 @@ const YOUNG: Duration = Duration::from_millis(10);
 const TIME: Duration = Duration::from_secs(2);
 /// How far into a request the key is looked for, in bytes. The path of a request comes before it.
 const HEAD_BYTES: usize = 4 << 10;
-/// When it is looked again whether more has come of a request. Those of our own clients come in one
-/// piece.
-const LOOKS: [Duration; 3] = [
-    Duration::from_millis(5),
-    Duration::from_millis(50),
-    Duration::from_millis(500),
-];
+/// Connections that may wait to be accepted; fewer cost a lost SYN, and a second, under load.
+const BACKLOG: u32 = 4096;
 /// What stands before the key in a request of twilight's.
 const BEFORE_KEY: &[u8] = b"\r\nauthorization: Bot ";
+
+/// The exit's port.
+pub(super) struct Port(TcpListener);
+
+/// What whoever connects has shown so far.
+pub(super) enum Shown {
+    /// The key of a call.
+    Key(Arc<Slot>),
+    /// Something else, or that it is gone. Our own clients write their key in one piece.
+    Other,
+    /// Nothing yet.
+    Silence,
+}
 
 /// Those who have not shown a key.
 pub(super) struct Strangers {
@@ -70,6 +80,57 @@ pub(super) struct Stay {
 /// How many of so many descriptors strangers may have for longer than a moment.
 pub(super) fn part_of(descriptors: usize) -> usize {
     (descriptors / SHARE).clamp(1, MANY)
+}
+
+impl Port {
+    /// Opens it on loopback for what works on a thread, with a number of the kernel's choice.
+    ///
+    /// # Errors
+    ///
+    /// When none can be had.
+    pub(super) fn open_on(thread: &Handle) -> anyhow::Result<(Self, SocketAddr)> {
+        let _there = thread.enter();
+        let socket = TcpSocket::new_v4().context("open the exit's socket")?;
+        socket
+            .bind((Ipv4Addr::LOCALHOST, 0).into())
+            .context("bind the exit's port on 127.0.0.1")?;
+        let listener = socket
+            .listen(BACKLOG)
+            .context("listen on the exit's port")?;
+        // Connections inherit it. Who is turned away is reset: each that is closed in order would keep a
+        // port of its own side for a while, and our own clients would look for one among those.
+        set_socket_linger(&listener, Some(Duration::ZERO))?;
+        let address = listener.local_addr()?;
+        Ok((Self(listener), address))
+    }
+
+    /// Accepts a connection.
+    ///
+    /// # Errors
+    ///
+    /// When descriptors or memory are short.
+    pub(super) async fn accept(&self) -> io::Result<TcpStream> {
+        let (stream, _) = self.0.accept().await?;
+        Ok(stream)
+    }
+}
+
+/// Looks at what has come on a connection, and leaves it there.
+pub(super) fn glance(stream: &TcpStream, passages: &Passages) -> Shown {
+    match peek(stream, passages) {
+        Ok(Some(slot)) => Shown::Key(slot),
+        Err(err) if err.kind() == io::ErrorKind::WouldBlock => Shown::Silence,
+        Ok(None) | Err(_) => Shown::Other,
+    }
+}
+
+/// Takes care that what may be a connection of our own clients is closed in order.
+///
+/// # Errors
+///
+/// When it is over already.
+pub(super) fn welcome(stream: &TcpStream) -> io::Result<()> {
+    Ok(set_socket_linger(stream, None)?)
 }
 
 impl Strangers {
@@ -125,57 +186,25 @@ impl Stay {
     /// Ends with the call whose key is shown on a connection, without reading anything there; with
     /// none if none is shown in time, or before there are too many others.
     pub(super) async fn end(self, stream: &TcpStream, passages: &Passages) -> Option<Arc<Slot>> {
+        let shown = stream.async_io(Interest::READABLE, || peek(stream, passages));
         tokio::select! {
             biased;
-            shown = timeout(TIME, shown_key(stream, passages)) => shown.ok().flatten(),
+            shown = timeout(TIME, shown) => shown.ok()?.ok()?,
             () = self.over.cancelled() => None,
         }
     }
 }
 
-async fn shown_key(stream: &TcpStream, passages: &Passages) -> Option<Arc<Slot>> {
-    let mut pauses = LOOKS.into_iter();
-    loop {
-        match look(stream, passages).await {
-            Ok(Shown::Key(slot)) => return Some(slot),
-            Ok(Shown::Nothing) | Err(_) => return None,
-            // What is there already would end every wait for more.
-            Ok(Shown::Part) => sleep(pauses.next()?).await,
-        }
-    }
-}
-
-/// What the beginning of a request shows.
-enum Shown {
-    /// The key of a call.
-    Key(Arc<Slot>),
-    /// Nothing that is one.
-    Nothing,
-    /// Nothing yet.
-    Part,
-}
-
-async fn look(stream: &TcpStream, passages: &Passages) -> io::Result<Shown> {
-    poll_fn(|cx| {
-        let mut room = [MaybeUninit::uninit(); HEAD_BYTES];
-        let mut head = ReadBuf::uninit(&mut room);
-        ready!(stream.poll_peek(cx, &mut head))?;
-        Poll::Ready(Ok(read(head.filled(), passages)))
-    })
-    .await
-}
-
-/// Looks for the key in the beginning of a request.
-fn read(head: &[u8], passages: &Passages) -> Shown {
-    if let Some(slot) = key(head).and_then(|key| passages.find(key)) {
-        return Shown::Key(slot);
-    }
-    let is_whole = head.windows(4).any(|four| four == b"\r\n\r\n");
-    if head.is_empty() || is_whole || head.len() == HEAD_BYTES {
-        Shown::Nothing
-    } else {
-        Shown::Part
-    }
+/// Finds the call whose key is shown in what has come on a connection.
+///
+/// # Errors
+///
+/// When nothing has come yet, or the connection is broken.
+fn peek(stream: impl AsFd, passages: &Passages) -> io::Result<Option<Arc<Slot>>> {
+    let mut head = [0; HEAD_BYTES];
+    let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+    let (bytes, _) = recv(stream, &mut head, flags)?;
+    Ok(key(&head[..bytes]).and_then(|key| passages.find(key)))
 }
 
 fn key(head: &[u8]) -> Option<&str> {
@@ -188,6 +217,8 @@ fn key(head: &[u8]) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Write as _};
+
     use super::*;
     use crate::discord::{Peer, Progress, Token};
 
@@ -203,16 +234,10 @@ mod tests {
             )
         };
         let request = request(&passage.key());
-        let shows = |head: &str| match read(head.as_bytes(), &passages) {
-            Shown::Key(_) => "a key",
-            Shown::Nothing => "nothing",
-            Shown::Part => "a part",
-        };
-        assert_eq!(shows(&request), "a key");
+        let shows = |head: &str| key(head.as_bytes()).and_then(|key| passages.find(key));
         let end_of_key = request.find("content-length").unwrap() - 1;
-        for end in 1..request.len() {
-            let expected = if end < end_of_key { "a part" } else { "a key" };
-            assert_eq!(shows(&request[..end]), expected, "{end} bytes");
+        for end in 0..=request.len() {
+            assert_eq!(shows(&request[..end]).is_some(), end >= end_of_key, "{end}");
         }
         let other = request.replace(&passage.key()[40..], &"0".repeat(40));
         for none in [
@@ -221,8 +246,32 @@ mod tests {
             "GET / HTTP/1.1\r\n\r\n",
             &"x".repeat(HEAD_BYTES),
         ] {
-            assert_eq!(shows(none), "nothing", "{none}");
+            assert!(shows(none).is_none(), "{none}");
         }
+    }
+
+    #[tokio::test]
+    async fn whoever_says_something_else_or_is_gone_is_known_at_the_first_glance() {
+        let passages = Arc::new(Passages::default());
+        let (port, address) = Port::open_on(&Handle::current()).unwrap();
+        for (said, is_silent) in [
+            ("", true),
+            ("POST / HTTP/1.1\r\nauthorization: Bot 0", false),
+        ] {
+            let mut stranger = std::net::TcpStream::connect(address).unwrap();
+            stranger.write_all(said.as_bytes()).unwrap();
+            let stream = port.accept().await.unwrap();
+            let shown = glance(&stream, &passages);
+            assert_eq!(matches!(shown, Shown::Silence), is_silent, "{said}");
+            assert_eq!(matches!(shown, Shown::Other), !is_silent, "{said}");
+            // He is reset, and his own port is free at once.
+            drop(stream);
+            let err = stranger.read(&mut [0]).unwrap_err();
+            assert_eq!(err.kind(), io::ErrorKind::ConnectionReset);
+        }
+        drop(std::net::TcpStream::connect(address).unwrap());
+        let stream = port.accept().await.unwrap();
+        assert!(matches!(glance(&stream, &passages), Shown::Other));
     }
 
     #[test]
