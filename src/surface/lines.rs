@@ -65,7 +65,7 @@ mod tests {
     fn rpc(stop: &CancellationToken) -> Arc<Rpc> {
         let tracker = TaskTracker::new();
         let (settings, metrics) = (config::Discord::default(), Arc::default());
-        let exit = Exit::open(&settings, &metrics, &stop, &tracker).unwrap();
+        let exit = Exit::open(&settings, &metrics, stop, &tracker).unwrap();
         let hall = Hall {
             exit,
             metrics,

@@ -124,10 +124,7 @@ impl<S: AsyncRead + AsyncWrite, F: Framing> Connection<S, F> {
         let mut alarm = Box::pin(tokio::time::sleep_until(self.deadline()));
         let mut stopped = pin!(stop.cancelled());
         loop {
-            for _ in 0..self.begin_calls() {
-                // Calls that wait for nothing would keep every other connection waiting.
-                consume_budget().await;
-            }
+            self.begin_in_turns().await;
             if self.is_over() {
                 return Box::pin(self.say_goodbye()).await;
             }
@@ -172,6 +169,14 @@ impl<S: AsyncRead + AsyncWrite, F: Framing> Connection<S, F> {
                 }
                 full = self.hold.rest(held) => self.give_way(full)?,
             }
+        }
+    }
+
+    /// Begins calls, and lets others have their turns: calls that wait for nothing would keep every
+    /// other connection waiting.
+    async fn begin_in_turns(&mut self) {
+        for _ in 0..self.begin_calls() {
+            consume_budget().await;
         }
     }
 
