@@ -25,7 +25,7 @@ const TOGETHER: [&str; 5] = ["lines", "bodies", "hellos", "brackets", "exit_head
 const REST: Duration = Duration::from_secs(40);
 /// Tasks and descriptors that it may have more then: connections of callers that come and go.
 const SLACK: usize = 16;
-/// Most that its memory may have grown by between the first round and the last, in KiB.
+/// Most that its memory may have grown by between the first whole round and the last, in KiB.
 const MAX_GROWTH_KIB: u64 = 16 << 10;
 
 /// What the daemon holds.
@@ -61,7 +61,9 @@ pub(crate) fn run(ground: &Ground, time: Duration) -> Vec<String> {
     let mut rounds = Vec::new();
     while soak.began.elapsed() < time {
         soak.round(time);
-        rounds.push(Held::by(&target).resident_kib);
+        if soak.began.elapsed() < time || rounds.is_empty() {
+            rounds.push(Held::by(&target).resident_kib);
+        }
     }
     drop(crowd);
     let after = soak.rest(&before);
@@ -156,7 +158,7 @@ impl Soak<'_> {
         let (first, last) = (rounds[0], rounds[rounds.len() - 1]);
         say(&format!(
             "before: {} KiB, {} descriptors, {} tasks; after: {} KiB, {} descriptors, {} tasks; \
-             {first} KiB behind the first of {} rounds, {last} KiB behind the last; {} calls lost",
+             {first} KiB behind the first of {} whole rounds, {last} KiB behind the last; {} calls lost",
             before.resident_kib,
             before.descriptors,
             before.tasks,
