@@ -4,10 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use sd_notify::NotifyState;
-use tokio::{
-    runtime::Handle,
-    time::{self, MissedTickBehavior},
-};
+use tokio::time::{self, MissedTickBehavior};
 
 use crate::threads::Threads;
 
@@ -38,19 +35,19 @@ pub async fn keep_alive(threads: Threads, status: impl Fn() -> String) {
     let Some(patience) = sd_notify::watchdog_enabled().filter(|it| !it.is_zero()) else {
         return;
     };
-    beat_every(patience / 2, threads.all(), || {
+    beat_every(patience / 2, &threads, || {
         tell(&[NotifyState::Watchdog, NotifyState::Status(&status())]);
     })
     .await;
 }
 
 /// Beats in this interval, but only if every thread has run a new task right before.
-async fn beat_every(interval: Duration, threads: &[Handle], beat: impl Fn()) {
+async fn beat_every(interval: Duration, threads: &Threads, beat: impl Fn()) {
     let mut ticks = time::interval(interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let new = threads.iter().map(|thread| thread.spawn(async {}));
+        let new = threads.all().map(|thread| thread.spawn(async {}));
         if join_all(new).await.iter().all(Result::is_ok) {
             beat();
         }
@@ -89,7 +86,7 @@ mod tests {
                     // The test may be over.
                     let _ = beat.send(());
                 };
-                beat_every(Duration::from_millis(1), watched.all(), beat).await;
+                beat_every(Duration::from_millis(1), &watched, beat).await;
             });
             first.block_on(until);
         });

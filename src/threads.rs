@@ -6,6 +6,7 @@
 
 use std::{
     io,
+    sync::Arc,
     thread::{self, JoinHandle},
 };
 
@@ -14,7 +15,20 @@ use tokio_util::sync::CancellationToken;
 
 /// The runtimes, each driven by a thread.
 #[derive(Clone)]
-pub struct Threads(Vec<Handle>);
+pub struct Threads(Vec<Thread>);
+
+#[derive(Clone)]
+struct Thread {
+    runtime: Handle,
+    /// One more for each thing that is given to it.
+    given: Arc<()>,
+}
+
+/// The thread that something is given to, until this is dropped.
+pub struct Given {
+    runtime: Handle,
+    _counted: Arc<()>,
+}
 
 /// The threads beside the one that they were started from.
 pub struct Others {
@@ -30,7 +44,7 @@ impl Threads {
     /// When it has no runtime.
     #[must_use]
     pub fn current() -> Self {
-        Self(vec![Handle::current()])
+        Self(vec![Thread::of(Handle::current())])
     }
 
     /// Starts one for each core but this, which has to drive `first` itself.
@@ -41,11 +55,11 @@ impl Threads {
     pub fn start(first: &Runtime) -> io::Result<(Self, Others)> {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let over = CancellationToken::new();
-        let mut threads = Self(vec![first.handle().clone()]);
+        let mut threads = Self(vec![Thread::of(first.handle().clone())]);
         let mut running = Vec::new();
         for number in 1..cores {
             let runtime = runtime()?;
-            threads.0.push(runtime.handle().clone());
+            threads.0.push(Thread::of(runtime.handle().clone()));
             let over = over.clone();
             let serve = move || {
                 runtime.block_on(over.cancelled());
@@ -57,22 +71,41 @@ impl Threads {
         Ok((threads, Others { over, running }))
     }
 
-    /// All of them.
-    #[must_use]
-    pub fn all(&self) -> &[Handle] {
-        &self.0
+    /// The runtimes of all of them.
+    pub fn all(&self) -> impl Iterator<Item = &Handle> {
+        self.0.iter().map(|thread| &thread.runtime)
     }
 
-    /// The one with the least to do: of two, the one that was started first.
+    /// The one that the least is given to, for one thing more.
     ///
     /// # Panics
     ///
     /// Never: there is at least one.
     #[must_use]
-    pub fn idlest(&self) -> &Handle {
-        let tasks = |it: &&Handle| it.metrics().num_alive_tasks();
-        let idlest = self.0.iter().min_by_key(tasks);
-        idlest.expect("there is at least one")
+    pub fn give(&self) -> Given {
+        let least = self.0.iter().min_by_key(|it| Arc::strong_count(&it.given));
+        let Thread { runtime, given } = least.expect("there is at least one").clone();
+        Given {
+            runtime,
+            _counted: given,
+        }
+    }
+}
+
+impl Thread {
+    fn of(runtime: Handle) -> Self {
+        Self {
+            runtime,
+            given: Arc::default(),
+        }
+    }
+}
+
+impl Given {
+    /// What drives it.
+    #[must_use]
+    pub fn runtime(&self) -> &Handle {
+        &self.runtime
     }
 }
 
@@ -106,16 +139,23 @@ mod tests {
         let (threads, others) = Threads::start(&first).unwrap();
         let here = thread::current().id();
         first.block_on(async {
-            for (number, handle) in threads.all().iter().enumerate() {
-                let ran = handle.spawn(async { thread::current().id() }).await;
+            for (number, runtime) in threads.all().enumerate() {
+                let ran = runtime.spawn(async { thread::current().id() }).await;
                 assert_eq!(ran.unwrap() == here, number == 0);
             }
-            let busy = threads.idlest().spawn(std::future::pending::<()>());
-            let last = threads.all().len() - 1;
-            let other = threads.idlest().id();
-            assert_eq!(other, threads.all()[last.min(1)].id());
-            busy.abort();
         });
+        others.end();
+    }
+
+    #[test]
+    fn each_thread_is_given_as_much_as_the_others() {
+        let first = runtime().unwrap();
+        let (threads, others) = Threads::start(&first).unwrap();
+        let all = || threads.all().map(Handle::id);
+        let mut given: Vec<Given> = all().map(|_| threads.clone().give()).collect();
+        assert!(given.iter().map(|it| it.runtime().id()).eq(all()));
+        let last = given.pop().unwrap().runtime().id();
+        assert_eq!(threads.give().runtime().id(), last);
         others.end();
     }
 }

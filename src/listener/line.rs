@@ -17,7 +17,7 @@ use tokio::{
     runtime::Handle,
 };
 
-use crate::surface::Gone;
+use crate::{surface::Gone, threads::Given};
 
 /// What a connection is made of.
 pub(super) enum Stream {
@@ -26,11 +26,22 @@ pub(super) enum Stream {
 }
 
 /// One connection.
-pub(super) struct Line(Arc<Stream>);
+pub(super) struct Line {
+    stream: Arc<Stream>,
+    _given: Given,
+}
 
 impl Line {
-    pub(super) fn new(stream: Stream) -> Self {
-        Self(Arc::new(stream))
+    /// Hands a connection over to the thread that it is given to.
+    ///
+    /// # Errors
+    ///
+    /// When the system has no room to watch it there.
+    pub(super) fn new(stream: Stream, given: Given) -> io::Result<Self> {
+        Ok(Self {
+            stream: Arc::new(stream.moved_to(given.runtime())?),
+            _given: given,
+        })
     }
 
     /// What tells whether the other end is gone.
@@ -38,18 +49,13 @@ impl Line {
     /// One that only ended its input still reads, and is not gone. At a TCP port both look the same
     /// until something is written: there only a reset tells.
     pub(super) fn gone(&self) -> Gone {
-        let stream = Arc::downgrade(&self.0);
+        let stream = Arc::downgrade(&self.stream);
         Gone::new(move || stream.upgrade().is_none_or(|stream| stream.has_hung_up()))
     }
 }
 
 impl Stream {
-    /// Hands it over to another thread.
-    ///
-    /// # Errors
-    ///
-    /// When the system has no room to watch it there.
-    pub(super) fn given_to(self, thread: &Handle) -> io::Result<Self> {
+    fn moved_to(self, thread: &Handle) -> io::Result<Self> {
         if Handle::current().id() == thread.id() {
             return Ok(self);
         }
@@ -128,8 +134,8 @@ impl AsyncRead for Line {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         loop {
-            ready!(self.0.poll_read_ready(cx))?;
-            match self.0.try_read(buffer) {
+            ready!(self.stream.poll_read_ready(cx))?;
+            match self.stream.try_read(buffer) {
                 Err(err) if err.kind() == io::ErrorKind::WouldBlock => {}
                 read => return Poll::Ready(read),
             }
@@ -152,8 +158,8 @@ impl AsyncWrite for Line {
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         loop {
-            ready!(self.0.poll_write_ready(cx))?;
-            match self.0.try_write(pieces) {
+            ready!(self.stream.poll_write_ready(cx))?;
+            match self.stream.try_write(pieces) {
                 Err(err) if err.kind() == io::ErrorKind::WouldBlock => {}
                 written => return Poll::Ready(written),
             }
@@ -169,7 +175,7 @@ impl AsyncWrite for Line {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let done = match &*self.0 {
+        let done = match &*self.stream {
             Stream::Tcp(stream) => shutdown(stream, Shutdown::Write),
             Stream::Unix(stream) => shutdown(stream, Shutdown::Write),
         };

@@ -162,9 +162,9 @@ impl Listener {
                 (Stream::Unix(stream), peer, Entrance::Unix, user)
             }
         };
-        let thread = self.threads.idlest().clone();
-        let stream = stream.given_to(&thread).map_err(Unaccepted::Gone)?;
-        let line = Line::new(stream);
+        let given = self.threads.give();
+        let thread = given.runtime().clone();
+        let line = Line::new(stream, given).map_err(Unaccepted::Gone)?;
         let gone = line.gone();
         let visitor = Visitor {
             entrance,

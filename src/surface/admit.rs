@@ -4,7 +4,7 @@
 use std::{borrow::Cow, io, sync::Arc, time::Duration};
 
 use axum::{
-    extract::{Extension, Request, State},
+    extract::Request,
     http::{HeaderValue, StatusCode, header},
     middleware::Next,
     response::Response,
@@ -145,10 +145,10 @@ async fn first_text(
     }
 }
 
-/// Refuses requests over HTTP from whoever is not let in; gives the others their caller.
+/// Refuses a request over HTTP from whoever is not let in; gives any other its caller.
 pub(super) async fn keep_out_strangers(
-    State(site): State<Site>,
-    Extension(visitor): Extension<Visitor>,
+    site: &Site,
+    visitor: Visitor,
     mut request: Request,
     next: Next,
 ) -> Response {

@@ -29,7 +29,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Caller, Rpc, SECRET, Traceparent, TurnedAway, Visitor, Web,
-    admit::keep_out_strangers,
     body::{self, Unread, Whole},
     document::{self, invalid_request, parse_error},
     headers::{EVENT_STREAM, is_json, takes_event_stream, token},
@@ -38,7 +37,7 @@ use super::{
     meter::{Meter, NoMemory, Serving},
     rest,
     room::Room,
-    web::keep_out_pages,
+    web::keep_out,
     websocket,
 };
 use crate::{
@@ -85,8 +84,8 @@ pub fn router(rpc: Arc<Rpc>, web: Web, stop: CancellationToken) -> Router {
 
 /// The pages there are, with these tools for agents.
 pub fn router_with(rpc: Arc<Rpc>, mcp: Endpoint, web: Web, stop: CancellationToken) -> Router {
-    let pages = (Arc::new(web), Arc::clone(rpc.metrics()));
     let site = Site { rpc, mcp, stop };
+    let doors = (Arc::new(web), site.clone());
     let mut router = Router::new();
     for (path, name) in rest::PATHS {
         let entry = rest::entry(name);
@@ -99,8 +98,7 @@ pub fn router_with(rpc: Arc<Rpc>, mcp: Endpoint, web: Web, stop: CancellationTok
         .route("/mcp", any(ask_mcp))
         .route("/metrics", get(metrics))
         .route("/openrpc.json", get(openrpc))
-        .route_layer(from_fn_with_state(site.clone(), keep_out_strangers))
-        .route_layer(from_fn_with_state(pages, keep_out_pages))
+        .route_layer(from_fn_with_state(doors, keep_out))
         .route("/livez", get(async || StatusCode::OK))
         .route("/readyz", get(ready))
         .fallback(async || rest::refuse(StatusCode::NOT_FOUND, NO_PATH))

@@ -19,10 +19,16 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::{Entrance, Visitor, document::invalid_request, http::json, rest};
+use super::{
+    Entrance, Visitor,
+    admit::keep_out_strangers,
+    document::invalid_request,
+    http::{Site, json},
+    rest,
+};
 use crate::{
     config::{Listen, Several},
-    metrics::{Metrics, Refusal},
+    metrics::Refusal,
 };
 
 /// What a page of `listen.allowed_origins` may do, and with which headers.
@@ -115,16 +121,17 @@ impl Web {
     }
 }
 
-/// Keeps out what a web page may have sent, and tells browsers of the pages that may call.
-pub(super) async fn keep_out_pages(
-    State((web, metrics)): State<(Arc<Web>, Arc<Metrics>)>,
+/// Keeps out what a web page may have sent, tells browsers of the pages that may call, and then keeps
+/// out strangers: not a layer for each, which would cost as much as a call.
+pub(super) async fn keep_out(
+    State((web, site)): State<(Arc<Web>, Site)>,
     Extension(visitor): Extension<Visitor>,
     request: Request,
     next: Next,
 ) -> Response {
     let (head, body) = request.into_parts();
     if let Some((refusal, why)) = web.refuse(&head, visitor.entrance) {
-        metrics.refuse(refusal);
+        site.rpc.metrics().refuse(refusal);
         if rest::PATHS.iter().any(|(path, _)| *path == head.uri.path()) {
             return rest::refuse(StatusCode::FORBIDDEN, why);
         }
@@ -140,7 +147,8 @@ pub(super) async fn keep_out_pages(
         ];
         (StatusCode::NO_CONTENT, told).into_response()
     } else {
-        next.run(Request::from_parts(head, body)).await
+        let request = Request::from_parts(head, body);
+        keep_out_strangers(&site, visitor, request, next).await
     };
     if let Some(origin) = origin {
         let headers = answer.headers_mut();

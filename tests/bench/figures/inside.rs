@@ -127,12 +127,13 @@ impl Errand {
     ) -> anyhow::Result<Vec<Duration>> {
         let end = self.next.load(Ordering::Relaxed) + calls;
         let make = |_| {
-            let thread = self.threads.idlest();
-            thread.spawn(Arc::clone(&self).make_some(end))
+            let given = self.threads.give();
+            let making = given.runtime().spawn(Arc::clone(&self).make_some(end));
+            (making, given)
         };
         let making: Vec<_> = (0..concurrency).map(make).collect();
         let mut waits = Vec::new();
-        for some in making {
+        for (some, _given) in making {
             waits.append(&mut some.await??);
         }
         self.next.store(end, Ordering::Relaxed);
