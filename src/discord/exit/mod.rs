@@ -9,6 +9,7 @@
 //! It must not remember a call after its end, and answers nobody who has no key.
 
 mod attempt;
+mod names;
 mod passage;
 mod rate_limit;
 mod repeat;

@@ -27,7 +27,7 @@ use tokio_util::{
 };
 use tower_service::Service;
 
-use super::tls;
+use super::{names::Names, tls};
 use crate::{
     config::{self, BaseUrl},
     discord::error::Cause,
@@ -40,6 +40,7 @@ const GOODBYE: Duration = Duration::from_secs(1);
 pub(super) struct Origin {
     base: BaseUrl,
     way: Way,
+    names: Names,
     tls: Option<(TlsConnector, ServerName<'static>)>,
     tracker: TaskTracker,
 }
@@ -52,8 +53,8 @@ pub(super) struct Upstream {
 
 #[derive(Clone)]
 enum Way {
-    Direct(HttpConnector),
-    Proxy(Tunnel<HttpConnector>),
+    Direct(HttpConnector<Names>),
+    Proxy(Tunnel<HttpConnector<Names>>),
 }
 
 impl Origin {
@@ -66,8 +67,10 @@ impl Origin {
         } else {
             None
         };
+        let names = Names::default();
         Ok(Self {
-            way: Way::new(&base, settings),
+            way: Way::new(&base, settings, names.clone()),
+            names,
             base,
             tls,
             tracker,
@@ -81,7 +84,11 @@ impl Origin {
 
     /// Opens a connection that belongs to one call.
     pub(super) async fn connect(&self) -> Result<Upstream, Cause> {
-        let stream = self.way.clone().open(self.base.uri().clone()).await?;
+        let opened = self.way.clone().open(self.base.uri().clone()).await;
+        if opened.is_err() {
+            self.names.forget().await;
+        }
+        let stream = opened?;
         let stream = match &self.tls {
             None => Either::Left(stream),
             Some((tls, name)) => {
@@ -121,8 +128,8 @@ impl Upstream {
 pub(super) type AnswerBody = Incoming;
 
 impl Way {
-    fn new(base: &BaseUrl, settings: &config::Discord) -> Self {
-        let mut connector = HttpConnector::new();
+    fn new(base: &BaseUrl, settings: &config::Discord, names: Names) -> Self {
+        let mut connector = HttpConnector::new_with_resolver(names);
         connector.enforce_http(false);
         connector.set_nodelay(true);
         let proxy = Matcher::builder()
