@@ -23,17 +23,14 @@ impl<S: AsyncRead + AsyncWrite, F: Framing> Connection<S, F> {
         self.framing.held() + self.unsent.held()
     }
 
-    /// Counts what is held; nothing if the connection had to give way.
+    /// Counts what is held, and gives way if that is too much.
     ///
     /// # Errors
     ///
     /// As [`Self::give_way`].
-    pub(super) fn count(&mut self) -> io::Result<Option<usize>> {
-        let held = self.held_bytes();
-        match self.hold.grow(held) {
-            Ok(()) => Ok(Some(held)),
-            Err(full) => self.give_way(full).map(|()| None),
-        }
+    pub(super) fn count(&mut self) -> io::Result<()> {
+        let grown = self.hold.grow(self.held_bytes());
+        grown.or_else(|full| self.give_way(full))
     }
 
     /// Forgets what is not finished, since others need the memory, and says so. The calls under way

@@ -124,6 +124,8 @@ impl<S: AsyncRead + AsyncWrite, F: Framing> Connection<S, F> {
         let mut alarm = Box::pin(tokio::time::sleep_until(self.deadline()));
         let mut stopped = pin!(stop.cancelled());
         loop {
+            // Before others have a turn: what is held then is counted.
+            self.count()?;
             self.begin_in_turns().await;
             if self.is_over() {
                 return Box::pin(self.say_goodbye()).await;
@@ -134,14 +136,11 @@ impl<S: AsyncRead + AsyncWrite, F: Framing> Connection<S, F> {
             if alarm.deadline() > self.deadline() {
                 alarm.as_mut().reset(self.deadline());
             }
-            let Some(held) = self.count()? else {
-                continue;
-            };
             let may_read = self.input == Input::Open && self.has_room();
             if may_read {
                 make_room(self.framing.buffer(), self.read_bytes);
             }
-            let has_room = self.has_room_for_answers();
+            let (held, has_room) = (self.held_bytes(), self.has_room_for_answers());
             tokio::select! {
                 biased;
                 () = stopped.as_mut(), if !self.stopping => {
