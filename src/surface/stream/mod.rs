@@ -34,6 +34,8 @@ const FIRST_READ_BYTES: usize = 512;
 /// Room for a read on a connection that sends much, in bytes.
 const MAX_READ_BYTES: usize = 16 << 10;
 
+/// How many bytes to look through are as much work as a tiny call: a task yields after some 128 such steps.
+const BYTES_A_STEP: usize = 1 << 10;
 /// Pieces of what waits that are written together.
 const MAX_CHUNKS: usize = 4;
 
@@ -48,6 +50,8 @@ struct Connection<S, F> {
     caller: Arc<Caller>,
     framing: F,
     read_bytes: usize,
+    /// What was read and not looked through yet, in bytes.
+    new_bytes: usize,
     under_way: FuturesUnordered<Answer>,
     /// The texts of the calls under way, in bytes.
     asked_bytes: usize,
@@ -99,6 +103,7 @@ where
         rpc,
         caller: Arc::new(caller),
         read_bytes: FIRST_READ_BYTES,
+        new_bytes: 0,
         under_way: FuturesUnordered::new(),
         asked_bytes: 0,
         unsent: Pieces::default(),
@@ -171,10 +176,11 @@ impl<S: AsyncRead + AsyncWrite, F: Framing> Connection<S, F> {
         }
     }
 
-    /// Begins calls, and lets others have their turns: calls that wait for nothing would keep every
-    /// other connection waiting.
+    /// Begins calls, and lets others have their turns: what waits for nothing would keep every other
+    /// connection waiting.
     async fn begin_in_turns(&mut self) {
-        for _ in 0..self.begin_calls() {
+        let looked_through = std::mem::take(&mut self.new_bytes) / BYTES_A_STEP;
+        for _ in 0..self.begin_calls() + looked_through {
             consume_budget().await;
         }
     }
@@ -264,6 +270,7 @@ impl<S: AsyncRead + AsyncWrite, F: Framing> Connection<S, F> {
     fn received(&mut self, read: io::Result<usize>) {
         self.last_progress = Instant::now();
         let bytes = read.unwrap_or_else(|err| self.desert(&err));
+        self.new_bytes += bytes;
         if bytes == 0 {
             self.input = Input::Ended;
         } else if bytes >= self.read_bytes {
