@@ -28,9 +28,17 @@ pub(super) struct Meter<S> {
     serving: Serving,
 }
 
-/// Whether a request has come whole, but for its body, and is not answered.
+/// Which requests have come whole, but for their bodies.
 #[derive(Clone, Default)]
-pub(super) struct Serving(Arc<AtomicBool>);
+pub(super) struct Serving(Arc<Flags>);
+
+#[derive(Default)]
+struct Flags {
+    /// Whether one is not answered.
+    on: AtomicBool,
+    /// Whether one has come since this was asked.
+    begun: AtomicBool,
+}
 
 /// A connection has to give way, and is closed.
 #[derive(Debug, thiserror::Error)]
@@ -47,15 +55,21 @@ impl NoMemory {
 
 impl Serving {
     pub(super) fn begin(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.on.store(true, Ordering::Relaxed);
+        self.0.begun.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn end(&self) {
-        self.0.store(false, Ordering::Relaxed);
+        self.0.on.store(false, Ordering::Relaxed);
     }
 
     fn is_on(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.on.load(Ordering::Relaxed)
+    }
+
+    /// Whether a request has come since this was asked, answered or not.
+    fn has_begun(&self) -> bool {
+        self.0.begun.swap(false, Ordering::Relaxed)
     }
 }
 
@@ -93,8 +107,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Meter<S> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
         let serving = self.serving.is_on();
-        if serving {
+        // A call may be over before more is read.
+        if self.serving.has_begun() || serving {
             self.in_head = false;
+            self.go_on();
         }
         match read {
             Poll::Pending if self.in_head => self.wait(cx, HEAD_BYTES),

@@ -10,7 +10,9 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::support::{daemon::Daemon, lines::Lines, upstream::Upstream, websocket::Socket};
+use crate::support::{
+    daemon::Daemon, http::Client, lines::Lines, upstream::Upstream, websocket::Socket,
+};
 
 const NOWHERE: &str = "http://127.0.0.1:9";
 const CALL: &str = r#"{"jsonrpc":"2.0","id":1,"method":"rpc.discover"}"#;
@@ -289,6 +291,36 @@ fn long_calls_under_way_have_half_of_the_memory_and_short_ones_go_on() {
     lines.send(long.as_bytes());
     assert_eq!(lines.read()["error"]["code"], 404);
     assert_eq!(upstream.requests(), 3);
+}
+
+#[test]
+fn whoever_waits_between_two_requests_gives_way_to_nobody() {
+    let daemon = Daemon::start(NOWHERE, &[]);
+    let mut waiting = [daemon.http(), Client::plain(daemon.tcp)];
+    let mut ask = || {
+        for client in &mut waiting {
+            let answer = client.send("GET", "/health", &[], b"");
+            assert_eq!(answer.status, 200);
+        }
+    };
+    ask();
+    let refusals = "discordd_refusals_total{reason=\"memory\"}";
+    let mut halves: Vec<TcpStream> = Vec::new();
+    // Many more than there is room for.
+    while daemon
+        .http()
+        .figures()
+        .get(refusals)
+        .is_none_or(|it| *it < 100.0)
+    {
+        for _ in 0..50 {
+            let mut stream = TcpStream::connect(daemon.tcp).unwrap();
+            // Whoever came first may have been closed by now.
+            let _ = stream.write_all(b"POST / HTTP/1.1\r\n");
+            halves.push(stream);
+        }
+    }
+    ask();
 }
 
 #[test]
