@@ -37,7 +37,8 @@ pub struct Source {
     pub environment: Environment,
 }
 
-/// Serves `doors` on `threads` until the process is told to stop. `upstream` is what `health` calls the far side.
+/// Serves `doors` on `threads` until the process is told to stop. `upstream` is what `health` calls the
+/// far side.
 ///
 /// # Errors
 ///

@@ -1,9 +1,10 @@
-//! What connections hold of unfinished input and unread answers, counted over all of them.
+//! What connections hold of unfinished input, unread answers and long calls, counted over all of them.
 //!
 //! Each connection is bounded by itself, and many together would still be too much. When the room is
 //! used up, whoever holds the most gives way, of equals the oldest: a caller whose text is short and
-//! comes soon, or who reads, is never the one. Calls under way give way to nobody: they have half of the room, and
-//! one that finds none there does not begin. It counts bytes, and does not know whose they are.
+//! comes soon, or who reads, is never the one. Calls under way give way to nobody: they have half of
+//! the room, and one that finds none there does not begin. It counts bytes, and does not know whose
+//! they are.
 
 use std::{
     cmp::Reverse,
