@@ -25,20 +25,21 @@ const TIME: Duration = Duration::from_secs(1);
 impl Reception {
     /// Gives a connection a place and serves it, or turns it away.
     pub(super) fn receive_one(&self, accepted: Accepted) {
-        let (line, mut visitor, thread) = accepted;
+        let (line, mut visitor) = accepted;
         match self.places.take(visitor.peer) {
             Ok(place) => {
                 visitor.place = Some(Arc::new(place));
+                let seat = visitor.seat.clone();
                 let served = self.clone().serve_connection(line, visitor);
-                self.tracker.spawn_on(served, &thread);
+                seat.spawn(&self.tracker, served);
             }
-            Err(full) => self.turn_away((line, visitor, thread), full),
+            Err(full) => self.turn_away((line, visitor), full),
         }
     }
 
     /// Answers what it can say of itself, refuses every call, and closes the connection.
     fn turn_away(&self, accepted: Accepted, full: Full) {
-        let (line, mut visitor, thread) = accepted;
+        let (line, mut visitor) = accepted;
         let Ok(place) = self.reserve.take(visitor.peer) else {
             self.rpc.metrics().refuse(Refusal::Crowded);
             return;
@@ -54,6 +55,7 @@ impl Reception {
             stop: over.clone(),
             ..self.clone()
         };
+        let seat = visitor.seat.clone();
         let served = async move {
             let mut served = pin!(reception.serve_connection(line, visitor));
             if timeout(TIME, served.as_mut()).await.is_err() {
@@ -61,6 +63,6 @@ impl Reception {
                 let _ = timeout(TIME, served).await;
             }
         };
-        self.tracker.spawn_on(served, &thread);
+        seat.spawn(&self.tracker, served);
     }
 }

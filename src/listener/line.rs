@@ -3,7 +3,7 @@
 use std::{
     io::{self, IoSlice},
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, ready},
 };
 
@@ -14,10 +14,9 @@ use rustix::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
     net::{TcpStream, UnixStream},
-    runtime::Handle,
 };
 
-use crate::{surface::Gone, threads::Given};
+use crate::surface::Gone;
 
 /// What a connection is made of.
 pub(super) enum Stream {
@@ -26,22 +25,12 @@ pub(super) enum Stream {
 }
 
 /// One connection.
-pub(super) struct Line {
-    stream: Arc<Stream>,
-    _given: Given,
-}
+pub(super) struct Line(Arc<Mutex<Option<Stream>>>);
 
 impl Line {
-    /// Hands a connection over to the thread that it is given to.
-    ///
-    /// # Errors
-    ///
-    /// When the system has no room to watch it there.
-    pub(super) fn new(stream: Stream, given: Given) -> io::Result<Self> {
-        Ok(Self {
-            stream: Arc::new(stream.moved_to(given.runtime())?),
-            _given: given,
-        })
+    /// A connection that was accepted.
+    pub(super) fn new(stream: Stream) -> Self {
+        Self(Arc::new(Mutex::new(Some(stream))))
     }
 
     /// What tells whether the other end is gone.
@@ -49,27 +38,48 @@ impl Line {
     /// One that only ended its input still reads, and is not gone. At a TCP port both look the same
     /// until something is written: there only a reset tells.
     pub(super) fn gone(&self) -> Gone {
-        let stream = Arc::downgrade(&self.stream);
-        Gone::new(move || stream.upgrade().is_none_or(|stream| stream.has_hung_up()))
+        let line = Arc::downgrade(&self.0);
+        Gone::new(move || {
+            let has_hung_up = |stream: &Stream| stream.has_hung_up();
+            let line = line.upgrade();
+            line.is_none_or(|line| lock(&line).as_ref().is_none_or(has_hung_up))
+        })
+    }
+
+    /// What has the connection watched by the thread that it is called on.
+    pub(super) fn follow(&self) -> impl Fn() + Send + Sync + 'static {
+        let line = Arc::downgrade(&self.0);
+        move || {
+            let Some(line) = line.upgrade() else { return };
+            let mut stream = lock(&line);
+            let moved = stream.take().map(Stream::move_here).transpose();
+            *stream = moved.unwrap_or_else(|err| {
+                tracing::warn!(%err, "a connection cannot be watched by another thread");
+                None
+            });
+        }
+    }
+
+    fn with<T>(&self, what: impl FnOnce(&Stream) -> Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        match &*lock(&self.0) {
+            Some(stream) => what(stream),
+            // The system had no room to watch it.
+            None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        }
     }
 }
 
+/// Locks, and goes on after a panic elsewhere: nothing here is left half changed by one.
+fn lock(stream: &Mutex<Option<Stream>>) -> MutexGuard<'_, Option<Stream>> {
+    stream.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Stream {
-    fn moved_to(self, thread: &Handle) -> io::Result<Self> {
-        if Handle::current().id() == thread.id() {
-            return Ok(self);
-        }
+    /// Has a connection watched by the thread that this is called on.
+    fn move_here(self) -> io::Result<Self> {
         Ok(match self {
-            Self::Tcp(stream) => {
-                let stream = stream.into_std()?;
-                let _there = thread.enter();
-                Self::Tcp(TcpStream::from_std(stream)?)
-            }
-            Self::Unix(stream) => {
-                let stream = stream.into_std()?;
-                let _there = thread.enter();
-                Self::Unix(UnixStream::from_std(stream)?)
-            }
+            Self::Tcp(stream) => Self::Tcp(TcpStream::from_std(stream.into_std()?)?),
+            Self::Unix(stream) => Self::Unix(UnixStream::from_std(stream.into_std()?)?),
         })
     }
 
@@ -133,13 +143,15 @@ impl AsyncRead for Line {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        loop {
-            ready!(self.stream.poll_read_ready(cx))?;
-            match self.stream.try_read(buffer) {
-                Err(err) if err.kind() == io::ErrorKind::WouldBlock => {}
-                read => return Poll::Ready(read),
+        self.with(|stream| {
+            loop {
+                ready!(stream.poll_read_ready(cx))?;
+                match stream.try_read(buffer) {
+                    Err(err) if err.kind() == io::ErrorKind::WouldBlock => {}
+                    read => return Poll::Ready(read),
+                }
             }
-        }
+        })
     }
 }
 
@@ -157,13 +169,15 @@ impl AsyncWrite for Line {
         cx: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        loop {
-            ready!(self.stream.poll_write_ready(cx))?;
-            match self.stream.try_write(pieces) {
-                Err(err) if err.kind() == io::ErrorKind::WouldBlock => {}
-                written => return Poll::Ready(written),
+        self.with(|stream| {
+            loop {
+                ready!(stream.poll_write_ready(cx))?;
+                match stream.try_write(pieces) {
+                    Err(err) if err.kind() == io::ErrorKind::WouldBlock => {}
+                    written => return Poll::Ready(written),
+                }
             }
-        }
+        })
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -175,10 +189,12 @@ impl AsyncWrite for Line {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let done = match &*self.stream {
-            Stream::Tcp(stream) => shutdown(stream, Shutdown::Write),
-            Stream::Unix(stream) => shutdown(stream, Shutdown::Write),
-        };
-        Poll::Ready(done.map_err(io::Error::from))
+        self.with(|stream| {
+            let done = match stream {
+                Stream::Tcp(stream) => shutdown(stream, Shutdown::Write),
+                Stream::Unix(stream) => shutdown(stream, Shutdown::Write),
+            };
+            Poll::Ready(done.map_err(io::Error::from))
+        })
     }
 }

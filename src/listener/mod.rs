@@ -22,7 +22,6 @@ use std::{fmt, io, sync::Arc, time::Duration};
 use axum::Router;
 use tokio::{
     net::{TcpListener, UnixListener},
-    runtime::Handle,
     time::{Instant, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -104,8 +103,8 @@ struct Listener {
     threads: Threads,
 }
 
-/// A connection that was accepted, who is at its other end, and the thread it is given to.
-type Accepted = (Line, Visitor, Handle);
+/// A connection that was accepted, and who is at its other end.
+type Accepted = (Line, Visitor);
 
 enum Kind {
     Tcp {
@@ -142,7 +141,7 @@ impl Kind {
 }
 
 impl Listener {
-    /// Accepts a connection, counts it at its door, and gives it to a thread.
+    /// Accepts a connection, counts it at its door, and gives it a seat.
     async fn accept(&self) -> Result<Accepted, Unaccepted> {
         let (stream, peer, entrance, user) = match &self.kind {
             Kind::Tcp { listener, entrance } => {
@@ -162,9 +161,8 @@ impl Listener {
                 (Stream::Unix(stream), peer, Entrance::Unix, user)
             }
         };
-        let given = self.threads.give();
-        let thread = given.runtime().clone();
-        let line = Line::new(stream, given).map_err(Unaccepted::Gone)?;
+        let line = Line::new(stream);
+        let seat = self.threads.seat(line.follow());
         let gone = line.gone();
         let visitor = Visitor {
             entrance,
@@ -173,10 +171,11 @@ impl Listener {
             connection: Some(Arc::new(self.figures.accept())),
             user,
             rights: self.rights.clone(),
+            seat,
             place: None,
             turned_away: None,
         };
-        Ok((line, visitor, thread))
+        Ok((line, visitor))
     }
 }
 

@@ -28,7 +28,7 @@ use tokio_io_timeout::TimeoutWriter;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Caller, Rpc, SECRET, Traceparent, TurnedAway, Visitor, Web,
+    Caller, MAX_SEATED_BYTES, Rpc, SECRET, Traceparent, TurnedAway, Visitor, Web,
     body::{self, Unread, Whole},
     document::{self, invalid_request, parse_error},
     headers::{EVENT_STREAM, is_json, takes_event_stream, token},
@@ -120,17 +120,28 @@ pub async fn serve<S>(
     let mut stream = TimeoutWriter::new(stream);
     stream.set_timeout(Some(limits.write_timeout));
     let (under_way, serving) = (Arc::new(()), Serving::default());
-    let stream = Meter::new(Box::pin(stream), rpc.shared.memory.hold(), serving.clone());
+    let hold = rpc.shared.memory.hold();
+    let stream = Meter::new(
+        Box::pin(stream),
+        hold,
+        serving.clone(),
+        visitor.seat.clone(),
+    );
     let service = service_fn(|mut request: HyperRequest<Incoming>| {
         let (router, under_way) = (router.clone(), Arc::clone(&under_way));
         request.extensions_mut().insert(visitor.clone());
-        let serving = serving.clone();
+        let (serving, seat) = (serving.clone(), visitor.seat.clone());
         serving.begin();
         async move {
+            if is_short(request.body()) && !serving.is_much() {
+                seat.go_in().await;
+            }
             let answer = leftover::answer(router, request).await;
             answer.map(|response| {
                 // What is upgraded has no more heads.
-                if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                    serving.upgrade();
+                } else {
                     serving.end();
                 }
                 held(response, under_way)
@@ -163,6 +174,11 @@ pub async fn serve<S>(
     if let Err(err) = served {
         tell_failure(&rpc, &err);
     }
+}
+
+/// Whether a body is announced to be no longer than nearly every one.
+fn is_short(body: &Incoming) -> bool {
+    body.size_hint().lower() <= MAX_SEATED_BYTES as u64
 }
 
 /// Counts why a connection ended early, if it was the daemon that ended it.

@@ -13,7 +13,11 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::memory::{Full, Hold};
+use super::MAX_SEATED_BYTES;
+use crate::{
+    memory::{Full, Hold},
+    threads::Seat,
+};
 
 /// What a connection costs whose peer keeps it waiting within a request or an answer, in bytes: its
 /// buffers, and what else belongs to it.
@@ -26,6 +30,10 @@ pub(super) struct Meter<S> {
     /// Whether bytes came for which there is no request yet.
     in_head: bool,
     serving: Serving,
+    /// What has come since the peer had nothing to say, and what has gone, in bytes.
+    came: usize,
+    went: usize,
+    seat: Seat,
 }
 
 /// Which requests have come whole, but for their bodies.
@@ -38,6 +46,10 @@ struct Flags {
     on: AtomicBool,
     /// Whether one has come since this was asked.
     begun: AtomicBool,
+    /// Whether more has gone to and fro without a rest than nearly every call needs.
+    much: AtomicBool,
+    /// Whether there are no more requests, but what the connection was upgraded to.
+    upgraded: AtomicBool,
 }
 
 /// A connection has to give way, and is closed.
@@ -63,6 +75,23 @@ impl Serving {
         self.0.on.store(false, Ordering::Relaxed);
     }
 
+    pub(super) fn upgrade(&self) {
+        self.0.upgraded.store(true, Ordering::Relaxed);
+    }
+
+    fn is_upgraded(&self) -> bool {
+        self.0.upgraded.load(Ordering::Relaxed)
+    }
+
+    /// Whether the peer asks for more, without a rest, than nearly everybody does.
+    pub(super) fn is_much(&self) -> bool {
+        self.0.much.load(Ordering::Relaxed)
+    }
+
+    fn set_much(&self, much: bool) {
+        self.0.much.store(much, Ordering::Relaxed);
+    }
+
     fn is_on(&self) -> bool {
         self.0.on.load(Ordering::Relaxed)
     }
@@ -74,21 +103,42 @@ impl Serving {
 }
 
 impl<S> Meter<S> {
-    pub(super) fn new(stream: S, hold: Hold, serving: Serving) -> Self {
+    pub(super) fn new(stream: S, hold: Hold, serving: Serving, seat: Seat) -> Self {
         Self {
             stream,
             hold,
             in_head: false,
             serving,
+            came: 0,
+            went: 0,
+            seat,
         }
     }
 
-    /// Waits for the peer while so many bytes are held.
+    /// Waits for the peer, on the porch, while so many bytes are held.
     fn wait<T>(&mut self, cx: &Context<'_>, bytes: usize) -> Poll<io::Result<T>> {
+        self.seat.send_out();
         match self.hold.poll_rest(cx, bytes) {
             Poll::Ready(Full { .. }) => Poll::Ready(Err(io::Error::other(NoMemory))),
             Poll::Pending => Poll::Pending,
         }
+    }
+
+    /// Counts what goes to and fro without a rest; of much it goes to the porch.
+    fn count(&mut self, came: usize, went: usize) {
+        self.came += came;
+        self.went += went;
+        let much = self.came > MAX_SEATED_BYTES || self.went > MAX_SEATED_BYTES;
+        if much && !self.serving.is_upgraded() {
+            self.serving.set_much(true);
+            self.seat.send_out();
+        }
+    }
+
+    /// Takes note that the peer has nothing to say.
+    fn rest(&mut self) {
+        (self.came, self.went) = (0, 0);
+        self.serving.set_much(false);
     }
 
     /// Takes note that the peer does not keep the connection waiting.
@@ -114,9 +164,16 @@ impl<S: AsyncRead + Unpin> AsyncRead for Meter<S> {
         }
         match read {
             Poll::Pending if self.in_head => self.wait(cx, HEAD_BYTES),
-            Poll::Pending => Poll::Pending,
+            Poll::Pending => {
+                if !serving {
+                    self.rest();
+                }
+                Poll::Pending
+            }
             Poll::Ready(read) => {
-                self.in_head = !serving && buffer.filled().len() > before;
+                let came = buffer.filled().len() - before;
+                self.in_head = !serving && came > 0;
+                self.count(came, 0);
                 Poll::Ready(read)
             }
         }
@@ -144,6 +201,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Meter<S> {
             }
             Poll::Ready(written) => {
                 self.go_on();
+                self.count(0, *written.as_ref().unwrap_or(&0));
                 Poll::Ready(written)
             }
         }

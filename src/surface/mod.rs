@@ -47,6 +47,7 @@ use crate::{
     discord::{InvalidToken, Peer, Token},
     metrics::{Connection, Framing},
     operation::{Effect, Error, Limit, Rights, Secret, User},
+    threads::Seat,
 };
 
 /// The header that carries the secret of a door.
@@ -54,6 +55,10 @@ pub const SECRET: HeaderName = HeaderName::from_static("discordd-secret");
 
 /// How often it is looked whether a peer that waits for an answer is still there.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// What a connection may hold of unfinished input or unread answers, in bytes, before it has to go to
+/// the porch: more than nearly every call and answer has.
+const MAX_SEATED_BYTES: usize = 16 << 10;
 
 /// Tells whether the other end of a connection is gone for good, and not only done with writing.
 #[derive(Clone)]
@@ -88,6 +93,8 @@ pub struct Visitor {
     pub user: Option<User>,
     /// What may be asked for at the door it came through.
     pub rights: Live<Rights>,
+    /// On which thread it is served.
+    pub seat: Seat,
     /// The place that its connection takes among all connections.
     pub place: Option<Arc<Place>>,
     /// Set if there is no place for it among them.
@@ -165,6 +172,7 @@ impl Visitor {
             connection: None,
             user: None,
             rights: Live::new(Rights::default()),
+            seat: Seat::fixed(),
             place: None,
             turned_away: None,
         }

@@ -44,8 +44,8 @@ pub(super) fn upgrade(
     let (Some(accept), Some(upgrade)) = (accept, upgrade) else {
         return StatusCode::BAD_REQUEST.into_response();
     };
-    let tracker = rpc.shared.tracker.clone();
-    tracker.spawn(async move {
+    let (tracker, seat) = (rpc.shared.tracker.clone(), caller.visitor.seat.clone());
+    seat.spawn(&tracker, async move {
         match upgrade.await {
             Ok(upgraded) => {
                 caller.visitor.speaks(Framing::Websocket);

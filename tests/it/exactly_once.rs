@@ -87,7 +87,7 @@ impl Lane {
     fn run(mut self, numbers: impl Iterator<Item = u64>) -> Counts {
         for number in numbers {
             self.send(number, None);
-            if self.under_way.len() == UNDER_WAY {
+            while self.under_way.len() >= UNDER_WAY {
                 self.take_answer();
             }
         }

@@ -13,8 +13,14 @@ use crate::{
     memory::Full,
     metrics::Refusal,
     operation::{Error, Limit},
-    surface::document::{error, parse_error},
+    surface::{
+        MAX_SEATED_BYTES,
+        document::{error, parse_error},
+    },
 };
+
+/// Most calls that a connection may have under way inside.
+const MAX_SEATED_CALLS: usize = 16;
 
 impl<S: AsyncRead + AsyncWrite, F: Framing> Connection<S, F> {
     /// How much is held of what is not finished and what is not read. The calls under way keep their
@@ -50,6 +56,16 @@ impl<S: AsyncRead + AsyncWrite, F: Framing> Connection<S, F> {
         let limit = full.limit;
         self.queue(Some(error(&Error::Limited(Limit::Memory { limit }))));
         Ok(())
+    }
+
+    /// Goes inside with a few calls, and out to the porch with many, or with more than they need.
+    pub(super) async fn take_seat(&mut self) {
+        let seat = &self.caller.visitor.seat;
+        if self.under_way.len() > MAX_SEATED_CALLS || self.held_bytes() > MAX_SEATED_BYTES {
+            seat.go_out().await;
+        } else if !self.under_way.is_empty() {
+            seat.go_in().await;
+        }
     }
 
     /// Whether another call may begin.

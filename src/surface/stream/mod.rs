@@ -132,6 +132,7 @@ impl<S: AsyncRead + AsyncWrite, F: Framing> Connection<S, F> {
             // Before others have a turn: what is held then is counted.
             self.count()?;
             self.begin_in_turns().await;
+            self.take_seat().await;
             if self.is_over() {
                 return Box::pin(self.say_goodbye()).await;
             }

@@ -20,6 +20,7 @@ use discordd::{
 };
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
+use tokio::runtime::Handle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::call::token;
@@ -126,14 +127,13 @@ impl Errand {
         calls: usize,
     ) -> anyhow::Result<Vec<Duration>> {
         let end = self.next.load(Ordering::Relaxed) + calls;
-        let make = |_| {
-            let given = self.threads.give();
-            let making = given.runtime().spawn(Arc::clone(&self).make_some(end));
-            (making, given)
-        };
-        let making: Vec<_> = (0..concurrency).map(make).collect();
+        // The first is the porch, where no call is made.
+        let inside: Vec<&Handle> = self.threads.all().skip(1).collect();
+        let threads = inside.iter().cycle().take(concurrency);
+        let make = |it: &&Handle| it.spawn(Arc::clone(&self).make_some(end));
+        let making: Vec<_> = threads.map(make).collect();
         let mut waits = Vec::new();
-        for (some, _given) in making {
+        for some in making {
             waits.append(&mut some.await??);
         }
         self.next.store(end, Ordering::Relaxed);

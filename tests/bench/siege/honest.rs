@@ -167,7 +167,15 @@ impl Caller {
                     Err(err) => {
                         self.stream = None;
                         tally.lost += 1;
-                        tally.why.get_or_insert_with(|| format!("{err:#}"));
+                        let way = match self.way {
+                            Way::Http(_) => "HTTP",
+                            Way::Lines(_) => "lines",
+                            Way::Mcp(_) => "MCP",
+                            Way::WebSocket(_) => "WebSocket",
+                        };
+                        tally
+                            .why
+                            .get_or_insert_with(|| format!("over {way}: {err:#}"));
                     }
                 }
             }
