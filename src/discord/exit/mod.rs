@@ -221,9 +221,18 @@ impl Hop {
             self.tracker.spawn(hop.serve_connection(stream, slot));
             return true;
         }
-        let stay = self.strangers.receive(Instant::now());
         self.tracker.spawn(async move {
-            if let Some(slot) = stay.end(&stream, &hop.passages).await {
+            // A client of our own on this thread writes as soon as it has its turn.
+            yield_now().await;
+            let slot = match strangers::glance(&stream, &hop.passages) {
+                Shown::Key(slot) => Some(slot),
+                Shown::Other => None,
+                Shown::Silence => {
+                    let stay = hop.strangers.receive(Instant::now());
+                    stay.end(&stream, &hop.passages).await
+                }
+            };
+            if let Some(slot) = slot {
                 hop.serve_connection(stream, slot).await;
             }
         });

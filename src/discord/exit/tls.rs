@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::Context;
 use rustls::{
-    ClientConfig, NamedGroup, RootCertStore,
+    ClientConfig, NamedGroup, RootCertStore, SupportedCipherSuite,
     client::{ClientSessionStore, Resumption, Tls12ClientSessionValue, Tls13ClientSessionValue},
     crypto::aws_lc_rs,
     pki_types::{CertificateDer, ServerName, pem::PemObject},
@@ -22,11 +22,17 @@ use crate::config;
 /// without a full handshake; rustls keeps 8.
 const TICKETS: usize = 64;
 
+/// What is asked for before all others. A call's connection hashes more for its keys than it encrypts,
+/// and processors hash faster for this one; no TLS 1.3 may be without it.
+/// See <https://www.rfc-editor.org/rfc/rfc8446#section-9.1>.
+const CHEAPEST: SupportedCipherSuite = aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256;
+
 /// Says how TLS to Discord is done.
 pub(super) fn client_config(settings: &config::Discord) -> anyhow::Result<ClientConfig> {
     let roots = roots(settings.ca_file.as_deref()).context("discord.ca_file")?;
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
+    let mut provider = aws_lc_rs::default_provider();
+    provider.cipher_suites.sort_by_key(|it| *it != CHEAPEST);
+    let mut config = ClientConfig::builder_with_provider(Arc::new(provider))
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots)
         .with_no_client_auth();
