@@ -23,22 +23,6 @@ pub struct Bounds {
     pub max_depth: usize,
 }
 
-/// How large a buffer is that grows slowly from then on, in bytes.
-const LARGE_BYTES: usize = 64 << 10;
-
-/// Makes room for so many more bytes in a buffer. A large one does not double, as it would by itself:
-/// what is held for unfinished texts is little more than they are.
-pub fn make_room(buffer: &mut BytesMut, more: usize) {
-    let held = buffer.len();
-    if held < LARGE_BYTES || buffer.capacity() - held >= more {
-        buffer.reserve(more);
-        return;
-    }
-    let mut larger = BytesMut::with_capacity(held + more.max(held / 4));
-    larger.extend_from_slice(buffer);
-    *buffer = larger;
-}
-
 /// How texts lie in a stream of bytes.
 pub trait Framing {
     /// Where what is received is put.

@@ -23,11 +23,21 @@ const MAX_CONTROL_BYTES: u64 = 125;
 /// Finds messages in what a client sends.
 pub struct Messages {
     received: BytesMut,
-    /// The fragments of a message that has begun and not ended.
-    begun: Option<BytesMut>,
+    /// What has come of a message that has not ended.
+    begun: Option<Pieces>,
+    /// The frame of it that has not come whole.
+    open: Option<Open>,
     /// Why the connection ends.
     code: CloseCode,
     bounds: Bounds,
+}
+
+/// A frame that is long: its payload is taken as it comes.
+struct Open {
+    is_final: bool,
+    mask: [u8; 4],
+    /// How much of it is to come, in bytes.
+    left: usize,
 }
 
 impl Messages {
@@ -37,13 +47,17 @@ impl Messages {
         Self {
             received: BytesMut::new(),
             begun: None,
+            open: None,
             code: CloseCode::Normal,
             bounds,
         }
     }
 
-    /// Takes the next frame, if it has been received whole.
-    fn next_frame(&mut self) -> Result<Option<(FrameHeader, BytesMut)>, CloseCode> {
+    /// Takes what comes next of what has been received; none if more must come for that.
+    fn step(&mut self) -> Result<Option<Step>, CloseCode> {
+        if self.open.is_some() {
+            return Ok(self.go_on());
+        }
         let mut cursor = Cursor::new(&self.received[..]);
         let parsed = FrameHeader::parse(&mut cursor).map_err(|_| CloseCode::Protocol)?;
         let Some((header, length)) = parsed else {
@@ -52,16 +66,58 @@ impl Messages {
         self.check(&header, length)?;
         let head = usize::try_from(cursor.position()).map_err(|_| CloseCode::Size)?;
         let length = usize::try_from(length).map_err(|_| CloseCode::Size)?;
-        if self.received.len() < head + length {
+        let mask = header.mask.ok_or(CloseCode::Protocol)?;
+        let is_whole = self.received.len() >= head + length;
+        if !is_whole && matches!(header.opcode, OpCode::Control(_)) {
             return Ok(None);
         }
         self.received.advance(head);
-        let mut payload = self.received.split_to(length);
-        let mask = header.mask.ok_or(CloseCode::Protocol)?;
-        for (byte, mask) in payload.iter_mut().zip(mask.iter().cycle()) {
-            *byte ^= mask;
+        if is_whole {
+            let mut payload = self.received.split_to(length);
+            unmask(&mut payload, mask);
+            return self.take(&header, payload).map(Some);
         }
-        Ok(Some((header, payload)))
+        self.begun.get_or_insert_default();
+        self.open = Some(Open {
+            is_final: header.is_final,
+            mask,
+            left: length,
+        });
+        Ok(Some(Step::On))
+    }
+
+    /// Takes what has come of a frame that is open.
+    fn go_on(&mut self) -> Option<Step> {
+        let (open, begun) = (self.open.as_mut()?, self.begun.as_mut()?);
+        let count = open.left.min(self.received.len());
+        if count == 0 {
+            return None;
+        }
+        let part = &mut self.received[..count];
+        unmask(part, open.mask);
+        begun.extend(part);
+        self.received.advance(count);
+        open.mask.rotate_left(count % 4);
+        open.left -= count;
+        if open.left > 0 {
+            return None;
+        }
+        let is_final = open.is_final;
+        self.open = None;
+        if !is_final {
+            return Some(Step::On);
+        }
+        let message = self.begun.take().unwrap_or_default().take_all();
+        Some(Step::Found(self.found(message)))
+    }
+
+    fn found(&self, message: Bytes) -> Found {
+        let max_depth = self.bounds.max_depth;
+        if is_deeper(&message, max_depth) {
+            Found::Broken(Broken::Depth { max_depth })
+        } else {
+            Found::Text(message)
+        }
     }
 
     /// Refuses a frame by its head alone, before its payload is waited for.
@@ -73,8 +129,12 @@ impl Messages {
         match header.opcode {
             OpCode::Control(_) if header.is_final && length <= MAX_CONTROL_BYTES => Ok(()),
             OpCode::Control(_) => Err(CloseCode::Protocol),
-            OpCode::Data(_) => {
-                let begun = self.begun.as_ref().map_or(0, BytesMut::len) as u64;
+            OpCode::Data(kind) => {
+                let goes_on = matches!(kind, Data::Continue);
+                if matches!(kind, Data::Reserved(_)) || goes_on != self.begun.is_some() {
+                    return Err(CloseCode::Protocol);
+                }
+                let begun = self.begun.as_ref().map_or(0, Pieces::len) as u64;
                 let whole = begun.saturating_add(length);
                 if whole > self.bounds.max_bytes as u64 {
                     return Err(CloseCode::Size);
@@ -84,50 +144,46 @@ impl Messages {
         }
     }
 
-    /// Puts a frame to the message it belongs to; gives the message when it is whole.
-    fn take(
-        &mut self,
-        header: &FrameHeader,
-        payload: BytesMut,
-    ) -> Result<Option<Found>, CloseCode> {
-        match header.opcode {
-            OpCode::Control(Control::Close) => Ok(Some(self.end(CloseCode::Normal))),
-            OpCode::Control(Control::Ping) => Ok(Some(Found::Reply(written(Frame::pong(payload))))),
-            OpCode::Control(Control::Pong) => Ok(None),
-            OpCode::Control(Control::Reserved(_)) | OpCode::Data(Data::Reserved(_)) => {
-                Err(CloseCode::Protocol)
+    /// Puts a frame that has come whole to the message it belongs to.
+    fn take(&mut self, header: &FrameHeader, payload: BytesMut) -> Result<Step, CloseCode> {
+        let found = match header.opcode {
+            OpCode::Control(Control::Close) => self.end(CloseCode::Normal),
+            OpCode::Control(Control::Ping) => Found::Reply(written(Frame::pong(payload))),
+            OpCode::Control(Control::Pong) => return Ok(Step::On),
+            OpCode::Control(Control::Reserved(_)) => return Err(CloseCode::Protocol),
+            OpCode::Data(_) if header.is_final && self.begun.is_none() => {
+                self.found(payload.freeze())
             }
-            OpCode::Data(kind) => {
-                let begun = self.begun.take();
-                let message = match (kind, begun) {
-                    (Data::Continue, Some(mut begun)) => {
-                        begun.extend_from_slice(&payload);
-                        begun
-                    }
-                    (Data::Text | Data::Binary, None) => payload,
-                    (Data::Continue | Data::Text | Data::Binary | Data::Reserved(_), _) => {
-                        return Err(CloseCode::Protocol);
-                    }
-                };
-                if header.is_final {
-                    let max_depth = self.bounds.max_depth;
-                    return Ok(Some(if is_deeper(&message, max_depth) {
-                        Found::Broken(Broken::Depth { max_depth })
-                    } else {
-                        Found::Text(message.freeze())
-                    }));
+            OpCode::Data(_) => {
+                let begun = self.begun.get_or_insert_default();
+                begun.extend(&payload);
+                if !header.is_final {
+                    return Ok(Step::On);
                 }
-                self.begun = Some(message);
-                Ok(None)
+                let message = begun.take_all();
+                self.begun = None;
+                self.found(message)
             }
-        }
+        };
+        Ok(Step::Found(found))
     }
 
     fn end(&mut self, code: CloseCode) -> Found {
         self.code = code;
-        self.received.clear();
-        self.begun = None;
+        self.clear();
         Found::End
+    }
+}
+
+/// What a step through what has been received has come to.
+enum Step {
+    Found(Found),
+    On,
+}
+
+fn unmask(payload: &mut [u8], mask: [u8; 4]) {
+    for (byte, mask) in payload.iter_mut().zip(mask.iter().cycle()) {
+        *byte ^= mask;
     }
 }
 
@@ -137,13 +193,14 @@ impl Framing for Messages {
     }
 
     fn held(&self) -> usize {
-        let begun = self.begun.as_ref().map_or(0, BytesMut::capacity);
+        let begun = self.begun.as_ref().map_or(0, Pieces::held);
         self.received.capacity() + begun
     }
 
     fn clear(&mut self) {
         self.received = BytesMut::new();
         self.begun = None;
+        self.open = None;
     }
 
     fn in_text(&self) -> bool {
@@ -152,14 +209,10 @@ impl Framing for Messages {
 
     fn next_found(&mut self) -> Option<Found> {
         loop {
-            let found = match self.next_frame() {
+            match self.step() {
                 Ok(None) => break,
-                Ok(Some((header, payload))) => self.take(&header, payload),
-                Err(code) => Err(code),
-            };
-            match found {
-                Ok(None) => {}
-                Ok(Some(found)) => return Some(found),
+                Ok(Some(Step::On)) => {}
+                Ok(Some(Step::Found(found))) => return Some(found),
                 Err(code) => return Some(self.end(code)),
             }
         }
@@ -208,7 +261,13 @@ mod tests {
     fn sent(opcode: u8, last: bool, payload: &[u8]) -> Vec<u8> {
         let mask = [1, 2, 3, 4];
         let mut bytes = vec![opcode | if last { 0x80 } else { 0 }];
-        bytes.push(0x80 | u8::try_from(payload.len()).unwrap());
+        match u8::try_from(payload.len()) {
+            Ok(length @ 0..126) => bytes.push(0x80 | length),
+            _ => {
+                bytes.push(0xff);
+                bytes.extend(u64::try_from(payload.len()).unwrap().to_be_bytes());
+            }
+        }
         bytes.extend(mask);
         bytes.extend(
             payload
@@ -255,6 +314,33 @@ mod tests {
         let pong = Found::Reply(Bytes::from_static(b"\x8a\x04ping"));
         let expected = [text("{}"), text("[1]"), pong, text("{\"a\":1}"), Found::End];
         check(&input.concat(), &expected, CloseCode::Normal);
+    }
+
+    #[test]
+    fn a_long_message_is_held_as_long_as_it_is_and_pings_within_it_are_answered() {
+        const READ: usize = 1000;
+        let text = format!("[{}1]", "1,".repeat(100_000));
+        let bytes = text.as_bytes();
+        let (first, second) = bytes.split_at(bytes.len() / 3);
+        let input = [
+            sent(1, false, first),
+            sent(9, true, b"ping"),
+            sent(0, true, second),
+        ];
+        let mut messages = Messages::new(Bounds {
+            max_bytes: text.len(),
+            max_depth: 3,
+        });
+        let mut found = Vec::new();
+        for (number, read) in input.concat().chunks(READ).enumerate() {
+            messages.buffer().extend_from_slice(read);
+            found.extend(std::iter::from_fn(|| messages.next_found()));
+            let come = (number + 1) * READ;
+            assert!(messages.held() <= come + come / 4 + (64 << 10), "{come}");
+        }
+        let pong = Found::Reply(Bytes::from_static(b"\x8a\x04ping"));
+        assert_eq!(found, [pong, Found::Text(text.into())]);
+        assert!(!messages.in_text() && messages.held() == 0);
     }
 
     #[test]

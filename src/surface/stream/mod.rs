@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Caller, Rpc, document::parse_error, goodbye::say_goodbye, room::Room};
 use crate::{
-    frame::{Bounds, Broken, End, Found, Framing, Pieces, make_room},
+    frame::{Bounds, Broken, End, Found, Framing, Pieces},
     memory::Hold,
     metrics::Refusal,
 };
@@ -144,7 +144,7 @@ impl<S: AsyncRead + AsyncWrite, F: Framing> Connection<S, F> {
             }
             let may_read = self.input == Input::Open && self.has_room();
             if may_read {
-                make_room(self.framing.buffer(), self.read_bytes);
+                self.framing.buffer().reserve(self.read_bytes);
             }
             let (held, has_room) = (self.held_bytes(), self.has_room_for_answers());
             tokio::select! {
@@ -284,7 +284,7 @@ impl<S: AsyncRead + AsyncWrite, F: Framing> Connection<S, F> {
     /// Reads what the peer sent before the daemon stopped, so that it is refused and not dropped.
     fn read_what_has_come(&mut self) {
         while self.input == Input::Open && self.has_room() {
-            make_room(self.framing.buffer(), MAX_READ_BYTES);
+            self.framing.buffer().reserve(MAX_READ_BYTES);
             let read = self.reader.read_buf(self.framing.buffer());
             match read.now_or_never() {
                 Some(read) => self.received(read),
