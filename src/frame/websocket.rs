@@ -261,12 +261,11 @@ mod tests {
     fn sent(opcode: u8, last: bool, payload: &[u8]) -> Vec<u8> {
         let mask = [1, 2, 3, 4];
         let mut bytes = vec![opcode | if last { 0x80 } else { 0 }];
-        match u8::try_from(payload.len()) {
-            Ok(length @ 0..126) => bytes.push(0x80 | length),
-            _ => {
-                bytes.push(0xff);
-                bytes.extend(u64::try_from(payload.len()).unwrap().to_be_bytes());
-            }
+        if let Ok(length @ 0..126) = u8::try_from(payload.len()) {
+            bytes.push(0x80 | length);
+        } else {
+            bytes.push(0xff);
+            bytes.extend(u64::try_from(payload.len()).unwrap().to_be_bytes());
         }
         bytes.extend(mask);
         bytes.extend(

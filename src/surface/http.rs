@@ -1,7 +1,7 @@
 //! HTTP/1.1: `POST /` is JSON-RPC, an upgrade of it is WebSocket, `/mcp` is MCP, three paths are the
 //! REST API of the service this replaces, and a few pages tell how the daemon is.
 
-use std::{error::Error as _, io, pin::pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, error::Error as _, io, pin::pin, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -44,6 +44,7 @@ use crate::{
     discord::Peer,
     metrics::{Format, Framing, GuardFigures, Refusal},
     operation::{Entry, Error, Secret},
+    threads::Seat,
 };
 
 /// Most bytes of a request's head that are held, and of an answer that waits to be written.
@@ -133,19 +134,8 @@ pub async fn serve<S>(
         let (serving, seat) = (serving.clone(), visitor.seat.clone());
         serving.begin();
         async move {
-            if is_short(request.body()) && !serving.is_much() {
-                seat.go_in().await;
-            }
-            let answer = leftover::answer(router, request).await;
-            answer.map(|response| {
-                // What is upgraded has no more heads.
-                if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-                    serving.upgrade();
-                } else {
-                    serving.end();
-                }
-                held(response, under_way)
-            })
+            let response = answer(router, request, &serving, &seat).await;
+            response.map(|response| held(response, under_way))
         }
     });
     let mut connection = pin!(
@@ -176,9 +166,25 @@ pub async fn serve<S>(
     }
 }
 
-/// Whether a body is announced to be no longer than nearly every one.
-fn is_short(body: &Incoming) -> bool {
-    body.size_hint().lower() <= MAX_SEATED_BYTES as u64
+/// Answers a request, inside if it is short and no more are there than nearly everybody sends.
+async fn answer(
+    router: Router,
+    request: HyperRequest<Incoming>,
+    serving: &Serving,
+    seat: &Seat,
+) -> Result<Response, Infallible> {
+    let announced = request.body().size_hint().lower();
+    if announced <= MAX_SEATED_BYTES as u64 && !serving.is_much() {
+        seat.go_in().await;
+    }
+    let response = leftover::answer(router, request).await?;
+    // What is upgraded has no more heads.
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        serving.upgrade();
+    } else {
+        serving.end();
+    }
+    Ok(response)
 }
 
 /// Counts why a connection ended early, if it was the daemon that ended it.
