@@ -174,7 +174,9 @@ async fn answer(
     seat: &Seat,
 ) -> Result<Response, Infallible> {
     let announced = request.body().size_hint().lower();
-    if announced <= MAX_SEATED_BYTES as u64 && !serving.is_much() {
+    // Whoever upgrades comes with his first message.
+    let asks = !request.headers().contains_key(header::UPGRADE);
+    if asks && announced <= MAX_SEATED_BYTES as u64 && !serving.is_much() {
         seat.go_in().await;
     }
     let response = leftover::answer(router, request).await?;

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Most calls that a connection may have under way inside.
-const MAX_SEATED_CALLS: usize = 16;
+const MAX_SEATED_CALLS: usize = 8;
 
 impl<S: AsyncRead + AsyncWrite, F: Framing> Connection<S, F> {
     /// How much is held of what is not finished and what is not read. The calls under way keep their

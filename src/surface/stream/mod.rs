@@ -33,8 +33,8 @@ const MAX_BROKEN_IN_A_ROW: u32 = 8;
 const FIRST_READ_BYTES: usize = 512;
 /// Room for a read on a connection that sends much, in bytes.
 const MAX_READ_BYTES: usize = 16 << 10;
-
-/// How many bytes to look through are as much work as a tiny call: a task yields after some 128 such steps.
+/// How many bytes to look through are as much work as a tiny call: a task yields after some 128 such
+/// steps.
 const BYTES_A_STEP: usize = 1 << 10;
 /// Pieces of what waits that are written together.
 const MAX_CHUNKS: usize = 4;
