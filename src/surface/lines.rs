@@ -74,14 +74,12 @@ mod tests {
         Arc::new(Rpc::new(Arc::new(hall), Limits::default(), tracker))
     }
 
-    #[tokio::test]
-    async fn a_flood_of_calls_that_wait_for_nothing_leaves_others_their_turns() {
-        const CALLS: usize = 10_000;
+    /// Counts the turns that others have until a connection has been served that brings these bytes.
+    async fn turns_of_others(bytes: &[u8]) -> (usize, String) {
         let stop = CancellationToken::new();
         let caller = Caller::new(Visitor::own(), metrics::Framing::Lines, 64, None);
         let (near, mut far) = duplex(8 << 20);
-        let calls = r#"{"jsonrpc":"2.0","id":1,"method":"health"}"#.repeat(CALLS);
-        far.write_all(calls.as_bytes()).await.unwrap();
+        far.write_all(bytes).await.unwrap();
         far.shutdown().await.unwrap();
         let turns = Arc::new(AtomicUsize::new(0));
         let others = Arc::clone(&turns);
@@ -93,10 +91,26 @@ mod tests {
         });
         serve(near, rpc(&stop), caller, stop).await;
         let turns = turns.load(Ordering::Relaxed);
-        assert!(turns >= CALLS / 200, "{turns} turns");
         let mut answers = String::new();
         far.read_to_string(&mut answers).await.unwrap();
+        (turns, answers)
+    }
+
+    #[tokio::test]
+    async fn a_flood_of_calls_that_wait_for_nothing_leaves_others_their_turns() {
+        const CALLS: usize = 10_000;
+        let calls = r#"{"jsonrpc":"2.0","id":1,"method":"health"}"#.repeat(CALLS);
+        let (turns, answers) = turns_of_others(calls.as_bytes()).await;
+        assert!(turns >= CALLS / 200, "{turns} turns");
         assert_eq!(answers.lines().count(), CALLS);
+    }
+
+    #[tokio::test]
+    async fn a_flood_of_bytes_leaves_others_their_turns() {
+        const BYTES: usize = 4 << 20;
+        let (turns, answers) = turns_of_others(&vec![b' '; BYTES]).await;
+        assert!(turns >= BYTES / (200 << 10), "{turns} turns");
+        assert_eq!(answers, "");
     }
 
     #[tokio::test]

@@ -2,7 +2,7 @@
 //! meanwhile.
 
 use std::{
-    io::{self, Read as _, Write as _},
+    io::{Read as _, Write as _},
     net::TcpStream,
     os::unix::net::UnixStream,
     time::{Duration, Instant},
@@ -11,56 +11,20 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::support::{
-    daemon::Daemon, http::Client, lines::Lines, upstream::Upstream, websocket::Socket,
+    attacker::{Attacker, UPGRADE, frame, post},
+    daemon::Daemon,
+    http::Client,
+    lines::Lines,
+    upstream::Upstream,
+    websocket::Socket,
 };
 
 const NOWHERE: &str = "http://127.0.0.1:9";
 const CALL: &str = r#"{"jsonrpc":"2.0","id":1,"method":"rpc.discover"}"#;
-const UPGRADE: &str = "GET / HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
-    sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 /// How much more memory the process may hold for all that attackers do, in KiB.
 const ROOM_KIB: u64 = 16 << 10;
 /// How long an attack goes on.
 const TIME: Duration = Duration::from_secs(3);
-
-/// An attacker's connection: what it has still to say, which may be without end.
-struct Attacker {
-    stream: UnixStream,
-    first: Vec<u8>,
-    again: Vec<u8>,
-    sent: usize,
-}
-
-impl Attacker {
-    fn connect(daemon: &Daemon, first: &[u8], again: &[u8]) -> io::Result<Self> {
-        let stream = UnixStream::connect(&daemon.socket)?;
-        stream.set_nonblocking(true)?;
-        Ok(Self {
-            stream,
-            first: first.to_vec(),
-            again: again.to_vec(),
-            sent: 0,
-        })
-    }
-
-    /// Says as much as is taken; false if the daemon has closed.
-    fn go_on(&mut self) -> bool {
-        loop {
-            let rest = match self.first.get(self.sent..) {
-                Some(rest) if !rest.is_empty() => rest,
-                _ if self.again.is_empty() => return true,
-                _ => {
-                    let said = (self.sent - self.first.len()) % self.again.len();
-                    &self.again[said..]
-                }
-            };
-            match self.stream.write(rest) {
-                Ok(bytes) => self.sent += bytes,
-                Err(err) => return err.kind() == io::ErrorKind::WouldBlock,
-            }
-        }
-    }
-}
 
 /// Attacks over `count` connections, each made anew when it is closed, while honest callers ask.
 fn attack(name: &str, count: usize, first: &[u8], again: &[u8]) {
@@ -83,23 +47,6 @@ fn attack(name: &str, count: usize, first: &[u8], again: &[u8]) {
     }
     assert!(most < ROOM_KIB, "{name}: {most} KiB");
     assert_eq!(daemon.lines().ask(&health)["id"], "h", "{name}");
-}
-
-/// A frame as a client sends it, masked with zeros.
-fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![opcode, 0x80 | 127];
-    bytes.extend((payload.len() as u64).to_be_bytes());
-    bytes.extend([0; 4]);
-    bytes.extend(payload);
-    bytes
-}
-
-fn post(length: usize, body: &[u8]) -> Vec<u8> {
-    let head = format!(
-        "POST / HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
-         content-length: {length}\r\n\r\n"
-    );
-    [head.as_bytes(), body].concat()
 }
 
 #[test]

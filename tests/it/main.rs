@@ -48,6 +48,7 @@ mod sandbox_messages;
 mod sandbox_permissions;
 mod sandbox_references;
 mod sandbox_world;
+mod seats;
 mod secrets;
 mod send_message;
 mod start_stop;

@@ -7,7 +7,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Connection, Input};
+use super::{Connection, FIRST_READ_BYTES, Input};
 use crate::{
     frame::Framing,
     memory::Full,
@@ -58,12 +58,13 @@ impl<S: AsyncRead + AsyncWrite, F: Framing> Connection<S, F> {
         Ok(())
     }
 
-    /// Goes inside with a few calls, and out to the porch with many, or with more than they need.
+    /// Goes inside with a few calls and nothing behind them, and out to the porch with many, or with
+    /// more than they need.
     pub(super) async fn take_seat(&mut self) {
         let seat = &self.caller.visitor.seat;
         if self.under_way.len() > MAX_SEATED_CALLS || self.held_bytes() > MAX_SEATED_BYTES {
             seat.go_out().await;
-        } else if !self.under_way.is_empty() {
+        } else if !self.under_way.is_empty() && self.read_bytes == FIRST_READ_BYTES {
             seat.go_in().await;
         }
     }

@@ -1,5 +1,6 @@
 //! What the tests stand on: the processes, the clients, and stand-ins for what is not Discord.
 
+pub(crate) mod attacker;
 pub(crate) mod authority;
 pub(crate) mod certificates;
 pub(crate) mod daemon;
