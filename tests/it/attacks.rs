@@ -4,7 +4,6 @@
 use std::{
     io::{Read as _, Write as _},
     net::TcpStream,
-    os::unix::net::UnixStream,
     time::{Duration, Instant},
 };
 
