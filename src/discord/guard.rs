@@ -125,6 +125,17 @@ impl Guard {
         })
     }
 
+    /// Whether a request of `peer` under `token` would not get leave now.
+    pub(super) fn refuses(&self, peer: Peer, token: &Token) -> bool {
+        let now = Instant::now();
+        let token = self.key.hash_one(token.expose());
+        self.on && {
+            let mut state = self.lock();
+            state.forget(now);
+            state.look(now, peer, token, self.share).is_err()
+        }
+    }
+
     /// Takes note that Cloudflare asks this address to stay away.
     pub(super) fn ban(&self, wait: Duration) {
         if self.on {

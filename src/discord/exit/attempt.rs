@@ -142,7 +142,14 @@ impl<'a> Attempt<'a> {
             }
         }
         self.phase = Phase::Connecting;
-        let connected = self.hop.origin.connect().await;
+        let connecting = match self.slot.take_connecting() {
+            Some(connecting) => connecting.await.ok(),
+            None => None,
+        };
+        let connected = match connecting {
+            Some(connected) => connected,
+            None => self.hop.origin.connect().await,
+        };
         let upstream = connected.map_err(|cause| self.unavailable(cause, Delivered::No))?;
         if Instant::now() > self.latest {
             return Err(self.timed_out());

@@ -1,8 +1,8 @@
 //! The one exit: everything that leaves the process for Discord leaves here.
 //!
-//! Each call's twilight client is pointed at a port on loopback and given a key for a token. The
-//! exit looks the call up by its key, puts the real token in its place, opens a connection that
-//! belongs to the call, and reads the answer whole, bounded and in time. A success is handed on; of
+//! Each call's twilight client is pointed at a port on loopback and given a key for a token, while a
+//! connection that belongs to the call is opened. The exit looks the call up by its key, puts the
+//! real token in its place, sends, and reads the answer whole, bounded and in time. A success is handed on; of
 //! everything else the exit keeps the facts and hands on only their number, so that twilight never
 //! sees a 429, which it would repeat for ever.
 //!
@@ -38,7 +38,10 @@ use tokio::{
     task::yield_now,
     time::Instant,
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{AbortOnDropHandle, TaskTracker},
+};
 use tracing::Instrument as _;
 
 pub use self::tls::roots;
@@ -180,11 +183,25 @@ impl Exit {
         progress: Progress,
     ) -> Passage {
         let passages = &self.hop.passages;
-        passages.admit(token, peer, deadline, progress)
+        let passage = passages.admit(token, peer, deadline, progress);
+        self.hop.set_out(passage.slot());
+        passage
     }
 }
 
 impl Hop {
+    /// Opens a connection for the first request of a call, if it may send one: it comes up while
+    /// twilight is made and asked.
+    fn set_out(self: &Arc<Self>, slot: &Slot) {
+        if self.guard.refuses(slot.peer, &slot.token) {
+            return;
+        }
+        let hop = Arc::clone(self);
+        let connect = async move { hop.origin.connect().await };
+        let connecting = self.tracker.spawn(connect.instrument(slot.span.clone()));
+        slot.keep_connecting(AbortOnDropHandle::new(connecting));
+    }
+
     async fn serve(self: Arc<Self>, port: Port) {
         let mut is_short = false;
         let mut turned_away = 0;
@@ -296,5 +313,37 @@ impl Hop {
         head.headers
             .insert(USER_AGENT, HeaderValue::from_static(NAME));
         Some(Request::from_parts(head, Full::new(body.to_bytes())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{io::AsyncReadExt as _, net::TcpListener};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_call_sets_out_at_once_unless_it_may_ask_nothing() {
+        let upstream = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let base_url = format!("http://{}", upstream.local_addr().unwrap());
+        let settings = config::Discord {
+            base_url: base_url.parse().unwrap(),
+            ..config::Discord::default()
+        };
+        let (stop, tracker) = (CancellationToken::new(), TaskTracker::new());
+        let exit = Exit::open(&settings, &Arc::default(), &stop, &tracker).unwrap();
+        let token = || Token::parse("made-up").unwrap();
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let admit = || exit.admit(token(), Peer::Own, deadline, Progress::default());
+
+        let passage = admit();
+        let (mut connection, _) = upstream.accept().await.unwrap();
+        drop(passage);
+        let read = connection.read(&mut [0; 1]).await;
+        assert_eq!(read.unwrap(), 0);
+
+        let permit = exit.hop.guard.admit(Peer::Own, &token()).unwrap();
+        permit.answered(StatusCode::UNAUTHORIZED, false);
+        assert!(admit().slot().take_connecting().is_none());
     }
 }

@@ -10,12 +10,12 @@ use std::{
 
 use subtle::ConstantTimeEq;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tracing::Span;
 
 use super::upstream::Upstream;
 use crate::discord::{
-    error::{Error, Scope},
+    error::{Cause, Error, Scope},
     peer::Peer,
     progress::Progress,
     token::Token,
@@ -49,7 +49,11 @@ pub(super) struct Slot {
     traffic: Mutex<Traffic>,
     failures: Mutex<Vec<Option<Error>>>,
     idle: Mutex<Vec<Upstream>>,
+    connecting: Mutex<Option<Connecting>>,
 }
+
+/// A connection that comes up before there is a request for it.
+pub(super) type Connecting = AbortOnDropHandle<Result<Upstream, Cause>>;
 
 /// The limits that held for every request of a call.
 #[derive(Default)]
@@ -96,6 +100,7 @@ impl Passages {
             traffic: Mutex::default(),
             failures: Mutex::default(),
             idle: Mutex::default(),
+            connecting: Mutex::default(),
         });
         lock(&self.open).insert(name, Arc::clone(&slot));
         Passage {
@@ -165,9 +170,24 @@ impl Slot {
     pub(super) fn take_idle(&self) -> Option<Upstream> {
         lock(&self.idle).pop()
     }
+
+    /// Keeps a connection that comes up until the first request takes it.
+    pub(super) fn keep_connecting(&self, connecting: Connecting) {
+        *lock(&self.connecting) = Some(connecting);
+    }
+
+    /// Takes that connection, if nobody has.
+    pub(super) fn take_connecting(&self) -> Option<Connecting> {
+        lock(&self.connecting).take()
+    }
 }
 
 impl Passage {
+    /// What the exit knows of the call.
+    pub(super) fn slot(&self) -> &Slot {
+        &self.slot
+    }
+
     /// What twilight is given in place of the token.
     pub(in crate::discord) fn key(&self) -> String {
         format!("{:016x}{}", self.name, self.slot.secret)
@@ -210,6 +230,7 @@ impl Drop for Passage {
         lock(&self.passages.open).remove(&self.name);
         self.slot.ended.cancel();
         lock(&self.slot.idle).clear();
+        self.slot.take_connecting();
     }
 }
 
