@@ -1,9 +1,9 @@
 //! The one exit: everything that leaves the process for Discord leaves here.
 //!
 //! Each call's twilight client is pointed at a port on loopback and given a key for a token, while a
-//! connection that belongs to the call is opened. The exit looks the call up by its key, puts the
-//! real token in its place, sends, and reads the answer whole, bounded and in time. A success is handed on; of
-//! everything else the exit keeps the facts and hands on only their number, so that twilight never
+//! connection that belongs to the call is opened. The exit looks the call up by its key, puts the real
+//! token in its place, sends, and reads the answer whole, bounded and in time. A success is handed on;
+//! of everything else the exit keeps the facts and hands on only their number, so that twilight never
 //! sees a 429, which it would repeat for ever.
 //!
 //! It must not remember a call after its end, and answers nobody who has no key.
