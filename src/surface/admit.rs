@@ -16,7 +16,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Caller, Rpc, Visitor, document, http::Site, rest};
+use super::{Caller, Rpc, Visitor, document, pages::Site, rest};
 use crate::{
     frame::{Found, Framing, JsonTexts},
     metrics::Refusal,

@@ -15,6 +15,7 @@ pub mod mcp;
 mod meter;
 mod onward;
 pub mod openrpc;
+mod pages;
 mod registry;
 mod rest;
 mod room;

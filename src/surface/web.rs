@@ -20,11 +20,8 @@ use axum::{
 };
 
 use super::{
-    Entrance, Visitor,
-    admit::keep_out_strangers,
-    document::invalid_request,
-    http::{Site, json},
-    rest,
+    Entrance, Visitor, admit::keep_out_strangers, document::invalid_request, http::json,
+    pages::Site, rest,
 };
 use crate::{
     config::{Listen, Several},

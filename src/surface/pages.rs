@@ -1,0 +1,239 @@
+//! The pages over HTTP: `POST /` is JSON-RPC, an upgrade of it is WebSocket, `/mcp` is MCP, three paths
+//! are the REST API of the service this replaces, and a few tell how the daemon is.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Extension, Request, State},
+    http::{HeaderMap, StatusCode, header},
+    middleware::from_fn_with_state,
+    response::{IntoResponse, Response},
+    routing::{any, get, post},
+};
+use hyper::body::Body as _;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Caller, Rpc, SECRET, Traceparent, TurnedAway, Visitor, Web,
+    body::{self, Unread, Whole},
+    document::{self, invalid_request, parse_error},
+    headers::{is_json, takes_event_stream, token},
+    http::json,
+    leftover::closing,
+    mcp::{Endpoint, Offer},
+    rest,
+    room::Room,
+    web::keep_out,
+    websocket,
+};
+use crate::{
+    discord::Peer,
+    metrics::{Format, Framing, GuardFigures, Refusal},
+    operation::{Entry, Error, Secret},
+};
+
+/// What whoever asks for something else is told.
+const NO_PATH: &str = "there is no such path";
+/// What whoever sends something else is told.
+const ONLY_JSON: &str = "the content-type is application/json";
+
+/// What the pages share.
+#[derive(Clone)]
+pub(super) struct Site {
+    pub(super) rpc: Arc<Rpc>,
+    mcp: Endpoint,
+    pub(super) stop: CancellationToken,
+}
+
+impl Site {
+    pub(super) fn caller(&self, visitor: Visitor, headers: &HeaderMap) -> Caller {
+        let calls = self.rpc.shared.limits.calls_per_connection;
+        let secret = headers.get(SECRET);
+        Caller {
+            secret: secret.map(|secret| Secret::of(secret.as_bytes())),
+            traceparent: Traceparent::of(headers),
+            ..Caller::new(visitor, Framing::Http, calls, token(headers))
+        }
+    }
+}
+
+/// The pages there are. Web sockets end when `stop` is cancelled.
+pub fn router(rpc: Arc<Rpc>, web: Web, stop: CancellationToken) -> Router {
+    let mcp = Endpoint::of(Arc::clone(&rpc), Offer::default());
+    router_with(rpc, mcp, web, stop)
+}
+
+/// The pages there are, with these tools for agents.
+pub fn router_with(rpc: Arc<Rpc>, mcp: Endpoint, web: Web, stop: CancellationToken) -> Router {
+    let site = Site { rpc, mcp, stop };
+    let doors = (Arc::new(web), site.clone());
+    let mut router = Router::new();
+    for (path, name) in rest::PATHS {
+        let entry = rest::entry(name);
+        let ask = move |site, caller, request| ask_rest(site, caller, request, entry);
+        router = router.route(path, post(ask));
+    }
+    router
+        .route("/", get(upgrade).post(call))
+        .route("/health", get(health))
+        .route("/mcp", any(ask_mcp))
+        .route("/metrics", get(metrics))
+        .route("/openrpc.json", get(openrpc))
+        .route_layer(from_fn_with_state(doors, keep_out))
+        .route("/livez", get(async || StatusCode::OK))
+        .route("/readyz", get(ready))
+        .fallback(async || rest::refuse(StatusCode::NOT_FOUND, NO_PATH))
+        .with_state(site)
+}
+
+async fn call(
+    State(site): State<Site>,
+    Extension(caller): Extension<Caller>,
+    request: Request,
+) -> Response {
+    if takes_event_stream(request.headers()) {
+        return ask_mcp(State(site), request).await;
+    }
+    let (head, body) = request.into_parts();
+    if !is_json(&head.headers) {
+        site.rpc.metrics().refuse(Refusal::ContentType);
+        let why = invalid_request("null", ONLY_JSON);
+        return json(StatusCode::UNSUPPORTED_MEDIA_TYPE, why);
+    }
+    // What is wrong with a text is told in the answer to it.
+    let body = match read(&site.rpc, body).await {
+        Ok(body) => body,
+        Err(refused) => return refused,
+    };
+    let (caller, room) = (Arc::new(caller), Room::of(body.kept));
+    let answer = site.rpc.answer(&body.bytes, &caller, room).await;
+    match (answer, &caller.visitor.turned_away) {
+        (Some(answer), Some(turned_away)) if turned_away.over.is_cancelled() => {
+            turn_away(turned_away, answer)
+        }
+        (Some(answer), _) => json(StatusCode::OK, answer),
+        (None, _) => StatusCode::NO_CONTENT.into_response(),
+    }
+}
+
+/// Answers on a connection that there is no place for.
+fn turn_away(turned_away: &TurnedAway, why: String) -> Response {
+    let wait = turned_away.error().details().retry_after_secs();
+    rest::told_to_wait(closing(json(StatusCode::SERVICE_UNAVAILABLE, why)), wait)
+}
+
+/// Answers as the service that this one replaces.
+async fn ask_rest(
+    State(site): State<Site>,
+    Extension(mut caller): Extension<Caller>,
+    request: Request,
+    entry: &'static Entry,
+) -> Response {
+    let (head, body) = request.into_parts();
+    let says_nothing = body.is_end_stream() && !head.headers.contains_key(header::CONTENT_TYPE);
+    if !says_nothing && !is_json(&head.headers) {
+        site.rpc.metrics().refuse(Refusal::ContentType);
+        return rest::refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, ONLY_JSON);
+    }
+    match body::read(&site.rpc.shared, body).await {
+        Ok(body) => {
+            caller.framing = Framing::Rest;
+            rest::answer(&site.rpc, entry, &body.bytes, &caller).await
+        }
+        Err(Unread::NoMemory(limit)) => closing(rest::failed(&Error::Limited(limit))),
+        Err(unread) => rest::refuse(unread.status(), &unread.to_string()),
+    }
+}
+
+/// Answers a message of MCP's.
+async fn ask_mcp(State(site): State<Site>, request: Request) -> Response {
+    let (mut head, body) = request.into_parts();
+    // A page may send any other kind without being asked, and no body is read for that.
+    if head.method == hyper::Method::POST && !is_json(&head.headers) {
+        site.rpc.metrics().refuse(Refusal::ContentType);
+        let why = invalid_request("null", ONLY_JSON);
+        return json(StatusCode::UNSUPPORTED_MEDIA_TYPE, why);
+    }
+    let body = match body::read(&site.rpc.shared, body).await {
+        Ok(body) => body,
+        Err(unread @ Unread::NoMemory(_)) => return closing(Endpoint::answer_unread(unread)),
+        Err(unread) => return Endpoint::answer_unread(unread),
+    };
+    if let Some(caller) = head.extensions.get_mut::<Caller>() {
+        caller.framing = Framing::Mcp;
+    }
+    site.mcp.answer(head, body.bytes).await
+}
+
+async fn upgrade(
+    State(site): State<Site>,
+    Extension(mut caller): Extension<Caller>,
+    request: Request,
+) -> Response {
+    if takes_event_stream(request.headers()) {
+        return ask_mcp(State(site), request).await;
+    }
+    if let Some(turned_away) = &caller.visitor.turned_away {
+        return turn_away(turned_away, document::error(&turned_away.error()));
+    }
+    caller.framing = Framing::Websocket;
+    websocket::upgrade(site.rpc, request, caller, site.stop)
+}
+
+async fn health(State(site): State<Site>, Extension(caller): Extension<Caller>) -> Response {
+    match site.rpc.local(rest::entry("health"), &caller).await {
+        Ok(health) => json(StatusCode::OK, health),
+        Err(error) => rest::failed(&error),
+    }
+}
+
+async fn ready(State(site): State<Site>) -> StatusCode {
+    if site.rpc.shared.hall.metrics.draining() {
+        StatusCode::SERVICE_UNAVAILABLE
+    } else {
+        StatusCode::OK
+    }
+}
+
+async fn metrics(State(site): State<Site>, headers: HeaderMap) -> Response {
+    let hall = &site.rpc.shared.hall;
+    let guard = hall.exit.guard(Peer::Own);
+    let guard = GuardFigures {
+        counted: guard.counted,
+        limit: guard.limit,
+        banned_for: guard.banned_for,
+    };
+    let accepted = headers.get_all(header::ACCEPT).iter();
+    let format = Format::asked_for(accepted.filter_map(|it| it.to_str().ok()));
+    let kind = [(header::CONTENT_TYPE, format.content_type())];
+    (kind, hall.metrics.text(guard, format)).into_response()
+}
+
+async fn openrpc(State(site): State<Site>, Extension(caller): Extension<Caller>) -> Response {
+    match site.rpc.shared.discover(None, Some(&caller)) {
+        Ok(document) => json(StatusCode::OK, document),
+        Err(error) => rest::failed(&error),
+    }
+}
+
+/// Reads a body, or says in JSON-RPC why not. What is nested too deep came whole: it is answered as
+/// any text that is no call.
+async fn read(rpc: &Rpc, body: Body) -> Result<Whole, Response> {
+    let read = body::read(&rpc.shared, body).await;
+    read.map_err(|unread| {
+        let why = unread.to_string();
+        match unread {
+            Unread::Cut | Unread::Late => json(unread.status(), parse_error(&why)),
+            Unread::Deep { .. } => json(StatusCode::OK, parse_error(&why)),
+            Unread::NoMemory(limit) => {
+                let error = Error::Limited(limit);
+                let wait = error.details().retry_after_secs();
+                let answer = closing(json(unread.status(), document::error(&error)));
+                rest::told_to_wait(answer, wait)
+            }
+            Unread::TooLong { .. } => json(unread.status(), invalid_request("null", &why)),
+        }
+    })
+}
