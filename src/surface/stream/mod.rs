@@ -37,7 +37,7 @@ const MAX_READ_BYTES: usize = 16 << 10;
 /// steps.
 const BYTES_A_STEP: usize = 1 << 10;
 /// Pieces of what waits that are written together.
-const MAX_CHUNKS: usize = 4;
+const MAX_CHUNKS: usize = 8;
 
 /// What answers a text, and how long that was.
 type Answer = Pin<Box<dyn Future<Output = (usize, Option<String>)> + Send>>;
@@ -275,7 +275,12 @@ impl<S: AsyncRead + AsyncWrite, F: Framing> Connection<S, F> {
         if bytes == 0 {
             self.input = Input::Ended;
         } else if bytes >= self.read_bytes {
+            let was_silent = self.read_bytes == FIRST_READ_BYTES;
             self.read_bytes = MAX_READ_BYTES;
+            // Calls that came together are begun and answered together.
+            if was_silent {
+                self.read_on();
+            }
         } else {
             self.read_bytes = FIRST_READ_BYTES;
         }
@@ -283,15 +288,16 @@ impl<S: AsyncRead + AsyncWrite, F: Framing> Connection<S, F> {
 
     /// Reads what the peer sent before the daemon stopped, so that it is refused and not dropped.
     fn read_what_has_come(&mut self) {
-        while self.input == Input::Open && self.has_room() {
-            self.framing.buffer().reserve(MAX_READ_BYTES);
-            let read = self.reader.read_buf(self.framing.buffer());
-            match read.now_or_never() {
-                Some(read) => self.received(read),
-                None => return,
-            }
+        while self.input == Input::Open && self.has_room() && self.read_on() {
             self.begin_calls();
         }
+    }
+
+    /// Reads what is there without being waited for; false if nothing is.
+    fn read_on(&mut self) -> bool {
+        self.framing.buffer().reserve(MAX_READ_BYTES);
+        let read = self.reader.read_buf(self.framing.buffer()).now_or_never();
+        read.map(|read| self.received(read)).is_some()
     }
 
     /// Queues an answer and those that are ready with it, so that they are written together.
