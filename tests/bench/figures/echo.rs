@@ -25,7 +25,8 @@ const READ_BYTES: usize = 16 << 10;
 const ANSWER: &str = concat!(
     r#"{"jsonrpc":"2.0","id":1,"result":{"status":"healthy","stateless":true,"#,
     r#""timestamp":"2026-11-26T12:00:00.123456Z","version":"0.1.0","uptime_seconds":1,"#,
-    r#""in_flight":0,"upstream":"127.0.0.1"}}"#
+    r#""in_flight":0,"upstream":"127.0.0.1","guard":{"status":"open","counted":0,"#,
+    r#""limit":9000,"peer_counted":0,"peer_limit":2000}}}"#
 );
 
 /// Sends back every text that comes through a Unix socket, found by the daemon's own framing.
