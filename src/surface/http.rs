@@ -15,7 +15,7 @@ use hyper::{
     server::conn::http1,
     service::service_fn,
 };
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::timeout,
@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 pub use super::pages::{router, router_with};
 use super::{
     MAX_SEATED_BYTES, Rpc, Visitor,
+    alarm::Alarm,
     headers::EVENT_STREAM,
     leftover,
     meter::{Meter, NoMemory, Serving},
@@ -72,7 +73,7 @@ pub async fn serve<S>(
     });
     let mut connection = pin!(
         http1::Builder::new()
-            .timer(TokioTimer::new())
+            .timer(Alarm::new(limits.header_timeout))
             .header_read_timeout(limits.header_timeout)
             .max_buf_size(MAX_BUFFER_BYTES)
             .half_close(true)

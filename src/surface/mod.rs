@@ -4,6 +4,7 @@
 //! It must not talk to Discord: it reads a call, hands it to the table, and writes the answer.
 
 mod admit;
+mod alarm;
 mod body;
 mod document;
 mod goodbye;
