@@ -125,12 +125,12 @@ impl Reception {
             return Box::pin(self.turn_off(stream, framing, denied));
         }
         let Self {
-            rpc, router, stop, ..
+            rpc, pages, stop, ..
         } = self;
         match framing {
             Framing::Http => {
                 visitor.speaks(metrics::Framing::Http);
-                Box::pin(http::serve(stream, visitor, router, rpc, stop))
+                Box::pin(http::serve(stream, visitor, pages, rpc, stop))
             }
             Framing::Lines => {
                 visitor.speaks(metrics::Framing::Lines);

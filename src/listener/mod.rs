@@ -19,7 +19,6 @@ mod wire;
 
 use std::{fmt, io, sync::Arc, time::Duration};
 
-use axum::Router;
 use tokio::{
     net::{TcpListener, UnixListener},
     time::{Instant, timeout},
@@ -40,7 +39,10 @@ use crate::{
     discord::Peer,
     metrics,
     operation::{Rights, User},
-    surface::{Entrance, Rpc, Shares, Visitor, Web, http},
+    surface::{
+        Entrance, Rpc, Shares, Visitor, Web,
+        http::{self, Pages},
+    },
     threads::Threads,
 };
 
@@ -81,7 +83,7 @@ pub enum Socket {
 #[derive(Clone)]
 pub struct Reception {
     rpc: Arc<Rpc>,
-    router: Router,
+    pages: Pages,
     first_byte_timeout: Duration,
     header_timeout: Duration,
     calls_per_connection: usize,
@@ -212,7 +214,7 @@ impl Reception {
         (close, stop): (CancellationToken, CancellationToken),
     ) -> Self {
         Self {
-            router: http::router(Arc::clone(&rpc), web, stop.clone()),
+            pages: http::pages(Arc::clone(&rpc), web, stop.clone()),
             rpc,
             first_byte_timeout: limits.first_byte_timeout,
             header_timeout: limits.header_timeout,

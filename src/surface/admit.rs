@@ -6,7 +6,6 @@ use std::{borrow::Cow, io, sync::Arc, time::Duration};
 use axum::{
     extract::Request,
     http::{HeaderValue, StatusCode, header},
-    middleware::Next,
     response::Response,
 };
 use serde::Deserialize;
@@ -145,17 +144,16 @@ async fn first_text(
     }
 }
 
-/// Refuses a request over HTTP from whoever is not let in; gives any other its caller.
-pub(super) async fn keep_out_strangers(
+/// Refuses a request over HTTP from whoever is not let in; `next` answers any other.
+pub(super) async fn keep_out_strangers<F: Future<Output = Response>>(
     site: &Site,
     visitor: Visitor,
-    mut request: Request,
-    next: Next,
+    request: Request,
+    next: impl FnOnce(Caller, Request) -> F,
 ) -> Response {
     let caller = site.caller(visitor, request.headers());
     let Err(denied) = site.rpc.admit(&caller, &site.stop).await else {
-        request.extensions_mut().insert(caller);
-        return next.run(request).await;
+        return next(caller, request).await;
     };
     let error = Error::Denied(denied);
     let mut answer = match request.uri().path() {

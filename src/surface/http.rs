@@ -3,7 +3,6 @@
 use std::{convert::Infallible, error::Error as _, io, pin::pin, sync::Arc, time::Duration};
 
 use axum::{
-    Router,
     body::Body,
     http::{StatusCode, header},
     response::{IntoResponse, Response},
@@ -23,7 +22,7 @@ use tokio::{
 use tokio_io_timeout::TimeoutWriter;
 use tokio_util::sync::CancellationToken;
 
-pub use super::pages::{router, router_with};
+pub use super::pages::{Pages, pages, router, router_with};
 use super::{
     MAX_SEATED_BYTES, Rpc, Visitor,
     alarm::Alarm,
@@ -31,11 +30,10 @@ use super::{
     leftover,
     meter::{Meter, NoMemory, Serving},
 };
-use crate::{metrics::Refusal, threads::Seat};
+use crate::metrics::Refusal;
 
 /// Most bytes of a request's head that are held, and of an answer that waits to be written.
 const MAX_BUFFER_BYTES: usize = 8 << 10;
-
 /// How long a connection with no call under way is given when the daemon stops.
 const GOODBYE: Duration = Duration::from_secs(5);
 
@@ -43,13 +41,13 @@ const GOODBYE: Duration = Duration::from_secs(5);
 pub async fn serve<S>(
     stream: S,
     visitor: Visitor,
-    router: Router,
+    pages: impl Into<Pages>,
     rpc: Arc<Rpc>,
     stop: CancellationToken,
 ) where
     S: AsyncRead + AsyncWrite + Send + 'static,
 {
-    let limits = &rpc.shared.limits;
+    let (limits, pages) = (&rpc.shared.limits, pages.into());
     // hyper would wait for ever for a peer that does not read.
     let mut stream = TimeoutWriter::new(stream);
     stream.set_timeout(Some(limits.write_timeout));
@@ -61,14 +59,13 @@ pub async fn serve<S>(
         serving.clone(),
         visitor.seat.clone(),
     );
-    let service = service_fn(|mut request: HyperRequest<Incoming>| {
-        let (router, under_way) = (router.clone(), Arc::clone(&under_way));
-        request.extensions_mut().insert(visitor.clone());
-        let (serving, seat) = (serving.clone(), visitor.seat.clone());
+    let service = service_fn(|request: HyperRequest<Incoming>| {
+        let (pages, visitor) = (pages.clone(), visitor.clone());
+        let (serving, under_way) = (serving.clone(), Arc::clone(&under_way));
         serving.begin();
         async move {
-            let response = answer(router, request, &serving, &seat).await;
-            response.map(|response| held(response, under_way))
+            let response = answer(&pages, visitor, request, &serving).await;
+            Ok::<_, Infallible>(held(response, under_way))
         }
     });
     let mut connection = pin!(
@@ -101,25 +98,25 @@ pub async fn serve<S>(
 
 /// Answers a request, inside if it is short and no more are there than nearly everybody sends.
 async fn answer(
-    router: Router,
+    pages: &Pages,
+    visitor: Visitor,
     request: HyperRequest<Incoming>,
     serving: &Serving,
-    seat: &Seat,
-) -> Result<Response, Infallible> {
+) -> Response {
     let announced = request.body().size_hint().lower();
     // Whoever upgrades comes with his first message.
     let asks = !request.headers().contains_key(header::UPGRADE);
     if asks && announced <= MAX_SEATED_BYTES as u64 && !serving.is_much() {
-        seat.go_in().await;
+        visitor.seat.go_in().await;
     }
-    let response = leftover::answer(router, request).await?;
+    let response = leftover::answer(request, |request| pages.answer(visitor, request)).await;
     // What is upgraded has no more heads.
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         serving.upgrade();
     } else {
         serving.end();
     }
-    Ok(response)
+    response
 }
 
 /// Counts why a connection ended early, if it was the daemon that ended it.

@@ -6,7 +6,6 @@
 //! this one. And where the rest is not there yet, it closes the connection without having said so.
 
 use std::{
-    convert::Infallible,
     pin::Pin,
     sync::{
         Arc,
@@ -16,14 +15,16 @@ use std::{
 };
 
 use axum::{
-    Router,
+    body::Body as AnyBody,
     extract::Request,
     http::{HeaderValue, StatusCode, header},
     response::Response,
 };
 use bytes::Bytes;
-use hyper::body::{Body, Frame, Incoming, SizeHint};
-use tower::ServiceExt;
+use hyper::{
+    Request as HyperRequest,
+    body::{Body, Frame, Incoming, SizeHint},
+};
 
 /// A body, and whether it was read to its end.
 struct Watched {
@@ -31,24 +32,26 @@ struct Watched {
     is_read: Arc<AtomicBool>,
 }
 
-/// Answers a request.
-pub(super) async fn answer(
-    router: Router,
-    request: Request<Incoming>,
-) -> Result<Response, Infallible> {
+/// Answers a request, as `ask` does.
+pub(super) async fn answer<F: Future<Output = Response>>(
+    request: HyperRequest<Incoming>,
+    ask: impl FnOnce(Request) -> F,
+) -> Response {
     if request.body().is_end_stream() {
-        return router.oneshot(request).await;
+        return ask(request.map(AnyBody::new)).await;
     }
     let is_read = Arc::new(AtomicBool::new(false));
-    let watched = request.map(|body| Watched {
-        body,
-        is_read: Arc::clone(&is_read),
+    let watched = request.map(|body| {
+        AnyBody::new(Watched {
+            body,
+            is_read: Arc::clone(&is_read),
+        })
     });
-    let answer = router.oneshot(watched).await?;
+    let answer = ask(watched).await;
     // What follows on an upgrade is no request.
     let may_go_on =
         is_read.load(Ordering::Relaxed) || answer.status() == StatusCode::SWITCHING_PROTOCOLS;
-    Ok(if may_go_on { answer } else { closing(answer) })
+    if may_go_on { answer } else { closing(answer) }
 }
 
 /// Has the connection closed behind an answer.

@@ -7,13 +7,14 @@ use axum::{
     Router,
     body::Body,
     extract::{Extension, Request, State},
-    http::{HeaderMap, StatusCode, header},
-    middleware::from_fn_with_state,
+    http::{HeaderMap, Method, StatusCode, header},
+    middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::{any, get, post},
 };
 use hyper::body::Body as _;
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
 
 use super::{
     Caller, Rpc, SECRET, Traceparent, TurnedAway, Visitor, Web,
@@ -59,7 +60,58 @@ impl Site {
     }
 }
 
+/// The pages there are, and the way to the one that nearly all calls come to.
+#[derive(Clone)]
+pub struct Pages {
+    router: Router,
+    /// None where every request goes through the router.
+    doors: Option<Arc<(Web, Site)>>,
+}
+
+impl Pages {
+    /// Answers a request. A call goes where the router would bring it, past the router: finding its
+    /// page there costs as much as the call.
+    pub(super) async fn answer(&self, visitor: Visitor, mut request: Request) -> Response {
+        match &self.doors {
+            Some(doors) if is_call(&request) => {
+                let next = |caller, request| answer_call(&doors.1, caller, request);
+                Box::pin(keep_out(doors, visitor, request, next)).await
+            }
+            Some(_) | None => {
+                request.extensions_mut().insert(visitor);
+                let answered = self.router.clone().oneshot(request).await;
+                answered.unwrap_or_else(|never| match never {})
+            }
+        }
+    }
+}
+
+impl From<Router> for Pages {
+    fn from(router: Router) -> Self {
+        let doors = None;
+        Self { router, doors }
+    }
+}
+
+/// Whether a request is JSON-RPC.
+fn is_call(request: &Request) -> bool {
+    request.method() == Method::POST
+        && request.uri().path() == "/"
+        && !takes_event_stream(request.headers())
+}
+
 /// The pages there are. Web sockets end when `stop` is cancelled.
+#[must_use]
+pub fn pages(rpc: Arc<Rpc>, web: Web, stop: CancellationToken) -> Pages {
+    let mcp = Endpoint::of(Arc::clone(&rpc), Offer::default());
+    let doors = Arc::new((web, Site { rpc, mcp, stop }));
+    Pages {
+        router: router_of(Arc::clone(&doors)),
+        doors: Some(doors),
+    }
+}
+
+/// As [`pages`], all of them found by the router.
 pub fn router(rpc: Arc<Rpc>, web: Web, stop: CancellationToken) -> Router {
     let mcp = Endpoint::of(Arc::clone(&rpc), Offer::default());
     router_with(rpc, mcp, web, stop)
@@ -67,8 +119,11 @@ pub fn router(rpc: Arc<Rpc>, web: Web, stop: CancellationToken) -> Router {
 
 /// The pages there are, with these tools for agents.
 pub fn router_with(rpc: Arc<Rpc>, mcp: Endpoint, web: Web, stop: CancellationToken) -> Router {
-    let site = Site { rpc, mcp, stop };
-    let doors = (Arc::new(web), site.clone());
+    router_of(Arc::new((web, Site { rpc, mcp, stop })))
+}
+
+fn router_of(doors: Arc<(Web, Site)>) -> Router {
+    let site = doors.1.clone();
     let mut router = Router::new();
     for (path, name) in rest::PATHS {
         let entry = rest::entry(name);
@@ -81,11 +136,25 @@ pub fn router_with(rpc: Arc<Rpc>, mcp: Endpoint, web: Web, stop: CancellationTok
         .route("/mcp", any(ask_mcp))
         .route("/metrics", get(metrics))
         .route("/openrpc.json", get(openrpc))
-        .route_layer(from_fn_with_state(doors, keep_out))
+        .route_layer(from_fn_with_state(doors, pass))
         .route("/livez", get(async || StatusCode::OK))
         .route("/readyz", get(ready))
         .fallback(async || rest::refuse(StatusCode::NOT_FOUND, NO_PATH))
         .with_state(site)
+}
+
+/// Lets a request pass on to its page, unless it is kept out.
+async fn pass(
+    State(doors): State<Arc<(Web, Site)>>,
+    Extension(visitor): Extension<Visitor>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let next = |caller, mut request: Request| {
+        request.extensions_mut().insert::<Caller>(caller);
+        next.run(request)
+    };
+    keep_out(&doors, visitor, request, next).await
 }
 
 async fn call(
@@ -96,6 +165,10 @@ async fn call(
     if takes_event_stream(request.headers()) {
         return ask_mcp(State(site), request).await;
     }
+    answer_call(&site, caller, request).await
+}
+
+async fn answer_call(site: &Site, caller: Caller, request: Request) -> Response {
     let (head, body) = request.into_parts();
     if !is_json(&head.headers) {
         site.rpc.metrics().refuse(Refusal::ContentType);
@@ -151,7 +224,7 @@ async fn ask_rest(
 async fn ask_mcp(State(site): State<Site>, request: Request) -> Response {
     let (mut head, body) = request.into_parts();
     // A page may send any other kind without being asked, and no body is read for that.
-    if head.method == hyper::Method::POST && !is_json(&head.headers) {
+    if head.method == Method::POST && !is_json(&head.headers) {
         site.rpc.metrics().refuse(Refusal::ContentType);
         let why = invalid_request("null", ONLY_JSON);
         return json(StatusCode::UNSUPPORTED_MEDIA_TYPE, why);

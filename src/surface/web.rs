@@ -5,22 +5,18 @@
 //! origin of the page with each call, and the name that it found this machine under, which a page's
 //! owner may let point to 127.0.0.1.
 
-use std::{
-    net::{IpAddr, Ipv6Addr},
-    sync::Arc,
-};
+use std::net::{IpAddr, Ipv6Addr};
 
 use axum::{
-    extract::{Extension, Request, State},
+    extract::Request,
     http::{
         HeaderMap, HeaderValue, Method, StatusCode, Uri, header, request::Parts, uri::Authority,
     },
-    middleware::Next,
     response::{IntoResponse, Response},
 };
 
 use super::{
-    Entrance, Visitor, admit::keep_out_strangers, document::invalid_request, http::json,
+    Caller, Entrance, Visitor, admit::keep_out_strangers, document::invalid_request, http::json,
     pages::Site, rest,
 };
 use crate::{
@@ -120,11 +116,11 @@ impl Web {
 
 /// Keeps out what a web page may have sent, tells browsers of the pages that may call, and then keeps
 /// out strangers: not a layer for each, which would cost as much as a call.
-pub(super) async fn keep_out(
-    State((web, site)): State<(Arc<Web>, Site)>,
-    Extension(visitor): Extension<Visitor>,
+pub(super) async fn keep_out<F: Future<Output = Response>>(
+    (web, site): &(Web, Site),
+    visitor: Visitor,
     request: Request,
-    next: Next,
+    next: impl FnOnce(Caller, Request) -> F,
 ) -> Response {
     let (head, body) = request.into_parts();
     if let Some((refusal, why)) = web.refuse(&head, visitor.entrance) {
@@ -145,7 +141,7 @@ pub(super) async fn keep_out(
         (StatusCode::NO_CONTENT, told).into_response()
     } else {
         let request = Request::from_parts(head, body);
-        keep_out_strangers(&site, visitor, request, next).await
+        keep_out_strangers(site, visitor, request, next).await
     };
     if let Some(origin) = origin {
         let headers = answer.headers_mut();
@@ -182,12 +178,14 @@ fn is_own(origin: &str, entrance: Entrance) -> bool {
 /// Whether a name is this machine's to itself, whatever any name server says.
 /// See <https://www.rfc-editor.org/rfc/rfc6761#section-6.3>.
 fn is_loopback(host: &str) -> bool {
-    let name = host.trim_end_matches('.').to_ascii_lowercase();
     let inner = host.trim_start_matches('[').trim_end_matches(']');
-    name == "localhost"
-        || name.ends_with(".localhost")
-        || host.parse::<IpAddr>().is_ok_and(|it| it.is_loopback())
+    host.parse::<IpAddr>().is_ok_and(|it| it.is_loopback())
         || inner.parse::<Ipv6Addr>().is_ok_and(|it| it.is_loopback())
+        || is_localhost(&host.trim_end_matches('.').to_ascii_lowercase())
+}
+
+fn is_localhost(name: &str) -> bool {
+    name == "localhost" || name.ends_with(".localhost")
 }
 
 #[cfg(test)]
