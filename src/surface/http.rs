@@ -22,7 +22,7 @@ use tokio::{
 use tokio_io_timeout::TimeoutWriter;
 use tokio_util::sync::CancellationToken;
 
-pub use super::pages::{Pages, pages, router, router_with};
+pub use super::pages::{Pages, pages, pages_with};
 use super::{
     MAX_SEATED_BYTES, Rpc, Visitor,
     alarm::Alarm,
@@ -41,13 +41,13 @@ const GOODBYE: Duration = Duration::from_secs(5);
 pub async fn serve<S>(
     stream: S,
     visitor: Visitor,
-    pages: impl Into<Pages>,
+    pages: Pages,
     rpc: Arc<Rpc>,
     stop: CancellationToken,
 ) where
     S: AsyncRead + AsyncWrite + Send + 'static,
 {
-    let (limits, pages) = (&rpc.shared.limits, pages.into());
+    let limits = &rpc.shared.limits;
     // hyper would wait for ever for a peer that does not read.
     let mut stream = TimeoutWriter::new(stream);
     stream.set_timeout(Some(limits.write_timeout));

@@ -60,36 +60,25 @@ impl Site {
     }
 }
 
-/// The pages there are, and the way to the one that nearly all calls come to.
+/// The pages there are, and the way to the one that nearly all requests come to.
 #[derive(Clone)]
 pub struct Pages {
     router: Router,
-    /// None where every request goes through the router.
-    doors: Option<Arc<(Web, Site)>>,
+    doors: Arc<(Web, Site)>,
 }
 
 impl Pages {
-    /// Answers a request. A call goes where the router would bring it, past the router: finding its
-    /// page there costs as much as the call.
-    pub(super) async fn answer(&self, visitor: Visitor, mut request: Request) -> Response {
-        match &self.doors {
-            Some(doors) if is_call(&request) => {
-                let next = |caller, request| answer_call(&doors.1, caller, request);
-                Box::pin(keep_out(doors, visitor, request, next)).await
-            }
-            Some(_) | None => {
-                request.extensions_mut().insert(visitor);
-                let answered = self.router.clone().oneshot(request).await;
-                answered.unwrap_or_else(|never| match never {})
-            }
+    /// Answers a request. A call of JSON-RPC goes past the router: finding its page there costs a good
+    /// part of it.
+    pub async fn answer(&self, visitor: Visitor, mut request: Request) -> Response {
+        if is_call(&request) {
+            let next = |caller, request| call(&self.doors.1, caller, request);
+            Box::pin(keep_out(&self.doors, visitor, request, next)).await
+        } else {
+            request.extensions_mut().insert(visitor);
+            let answered = self.router.clone().oneshot(request).await;
+            answered.unwrap_or_else(|never| match never {})
         }
-    }
-}
-
-impl From<Router> for Pages {
-    fn from(router: Router) -> Self {
-        let doors = None;
-        Self { router, doors }
     }
 }
 
@@ -104,25 +93,19 @@ fn is_call(request: &Request) -> bool {
 #[must_use]
 pub fn pages(rpc: Arc<Rpc>, web: Web, stop: CancellationToken) -> Pages {
     let mcp = Endpoint::of(Arc::clone(&rpc), Offer::default());
-    let doors = Arc::new((web, Site { rpc, mcp, stop }));
-    Pages {
-        router: router_of(Arc::clone(&doors)),
-        doors: Some(doors),
-    }
-}
-
-/// As [`pages`], all of them found by the router.
-pub fn router(rpc: Arc<Rpc>, web: Web, stop: CancellationToken) -> Router {
-    let mcp = Endpoint::of(Arc::clone(&rpc), Offer::default());
-    router_with(rpc, mcp, web, stop)
+    pages_with(rpc, mcp, web, stop)
 }
 
 /// The pages there are, with these tools for agents.
-pub fn router_with(rpc: Arc<Rpc>, mcp: Endpoint, web: Web, stop: CancellationToken) -> Router {
-    router_of(Arc::new((web, Site { rpc, mcp, stop })))
+#[must_use]
+pub fn pages_with(rpc: Arc<Rpc>, mcp: Endpoint, web: Web, stop: CancellationToken) -> Pages {
+    let doors = Arc::new((web, Site { rpc, mcp, stop }));
+    let router = router(&doors);
+    Pages { router, doors }
 }
 
-fn router_of(doors: Arc<(Web, Site)>) -> Router {
+/// The way to every page but JSON-RPC.
+fn router(doors: &Arc<(Web, Site)>) -> Router {
     let site = doors.1.clone();
     let mut router = Router::new();
     for (path, name) in rest::PATHS {
@@ -131,12 +114,12 @@ fn router_of(doors: Arc<(Web, Site)>) -> Router {
         router = router.route(path, post(ask));
     }
     router
-        .route("/", get(upgrade).post(call))
+        .route("/", get(upgrade).post(ask_mcp))
         .route("/health", get(health))
         .route("/mcp", any(ask_mcp))
         .route("/metrics", get(metrics))
         .route("/openrpc.json", get(openrpc))
-        .route_layer(from_fn_with_state(doors, pass))
+        .route_layer(from_fn_with_state(Arc::clone(doors), pass))
         .route("/livez", get(async || StatusCode::OK))
         .route("/readyz", get(ready))
         .fallback(async || rest::refuse(StatusCode::NOT_FOUND, NO_PATH))
@@ -157,18 +140,7 @@ async fn pass(
     keep_out(&doors, visitor, request, next).await
 }
 
-async fn call(
-    State(site): State<Site>,
-    Extension(caller): Extension<Caller>,
-    request: Request,
-) -> Response {
-    if takes_event_stream(request.headers()) {
-        return ask_mcp(State(site), request).await;
-    }
-    answer_call(&site, caller, request).await
-}
-
-async fn answer_call(site: &Site, caller: Caller, request: Request) -> Response {
+async fn call(site: &Site, caller: Caller, request: Request) -> Response {
     let (head, body) = request.into_parts();
     if !is_json(&head.headers) {
         site.rpc.metrics().refuse(Refusal::ContentType);

@@ -56,7 +56,7 @@ async fn serve() {
     let rpc = Arc::new(Rpc::new(hall, settings.limits, tracker));
     let endpoint = Endpoint::new(|| Fixtures);
     let web = Web::new(&settings.listen);
-    let router = http::router_with(Arc::clone(&rpc), endpoint, web, stop.clone());
+    let pages = http::pages_with(Arc::clone(&rpc), endpoint, web, stop.clone());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     println!("http://{address}/mcp");
@@ -67,9 +67,9 @@ async fn serve() {
     };
     loop {
         let (stream, _) = listener.accept().await.unwrap();
-        let (router, rpc, stop) = (router.clone(), Arc::clone(&rpc), stop.clone());
+        let (pages, rpc, stop) = (pages.clone(), Arc::clone(&rpc), stop.clone());
         let visitor = visitor.clone();
-        tokio::spawn(http::serve(stream, visitor, router, rpc, stop));
+        tokio::spawn(http::serve(stream, visitor, pages, rpc, stop));
     }
 }
 

@@ -59,7 +59,7 @@ pub fn check(bytes: &[u8]) {
                     let served = http::serve(
                         far,
                         visitor(Entrance::Unix),
-                        indoors.house.router.clone(),
+                        indoors.house.pages.clone(),
                         indoors.house.rpc.clone(),
                         indoors.house.stop.clone(),
                     );

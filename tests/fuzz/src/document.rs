@@ -8,7 +8,6 @@ use axum::{
 use discordd::surface::Entrance;
 use http_body_util::BodyExt as _;
 use serde_json::value::RawValue;
-use tower::ServiceExt as _;
 
 use super::support::{
     TOKEN,
@@ -54,13 +53,11 @@ fn is_in_an_id(answers: &Answers<'_>) -> bool {
 }
 
 async fn ask(indoors: &Indoors, document: &[u8]) -> Option<String> {
-    let mut request = Request::post("/").header("content-type", "application/json");
-    let extensions = request.extensions_mut().expect("the request has no error");
-    extensions.insert(visitor(Entrance::Unix));
+    let request = Request::post("/").header("content-type", "application/json");
     let request = request.body(Body::from(document.to_vec()));
     let request = request.expect("the request has no error");
-    let answer = indoors.house.router.clone().oneshot(request).await;
-    let answer = answer.unwrap_or_else(|never| match never {});
+    let visitor = visitor(Entrance::Unix);
+    let answer = indoors.house.pages.answer(visitor, request).await;
     let status = answer.status();
     let body = answer.into_body().collect().await.expect("it is in memory");
     if status == StatusCode::NO_CONTENT {

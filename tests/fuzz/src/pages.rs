@@ -8,7 +8,6 @@ use axum::{
 use discordd::surface::Entrance;
 use http_body_util::BodyExt as _;
 use serde_json::Value;
-use tower::ServiceExt as _;
 
 use super::support::{
     TOKEN,
@@ -39,15 +38,14 @@ pub fn check(bytes: &[u8]) {
         1 => Entrance::Network,
         _ => Entrance::Loopback { port: 9091 },
     };
-    let Some(mut request) = request(bytes) else {
+    let Some(request) = request(bytes) else {
         return;
     };
     let path = request.uri().path().to_owned();
-    request.extensions_mut().insert(visitor(entrance));
     INDOORS.with(|indoors| {
         indoors.run(async {
-            let answer = indoors.house.router.clone().oneshot(request).await;
-            let answer = answer.unwrap_or_else(|never| match never {});
+            let visitor = visitor(entrance);
+            let answer = indoors.house.pages.answer(visitor, request).await;
             let (head, body) = answer.into_parts();
             let body = body.collect().await.expect("it is in memory").to_bytes();
             let kind = head.headers.get(header::CONTENT_TYPE);

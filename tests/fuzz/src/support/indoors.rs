@@ -2,13 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::Router;
 use discordd::{
     config::{self, Limits, Listen},
     discord::Exit,
     metrics::{Framing, Metrics},
     operation::Hall,
-    surface::{Caller, Entrance, Rpc, Visitor, Web, http},
+    surface::{
+        Caller, Entrance, Rpc, Visitor, Web,
+        http::{self, Pages},
+    },
 };
 use tokio::{
     runtime::{Builder, Runtime},
@@ -38,7 +40,7 @@ pub(crate) struct Indoors {
 /// What a daemon has behind its doors.
 pub(crate) struct House {
     pub(crate) hall: Arc<Hall>,
-    pub(crate) router: Router,
+    pub(crate) pages: Pages,
     pub(crate) rpc: Arc<Rpc>,
     pub(crate) stop: CancellationToken,
     pub(crate) tracker: TaskTracker,
@@ -94,10 +96,10 @@ impl House {
         };
         let rpc = Arc::new(Rpc::new(Arc::clone(&hall), limits, tracker.clone()));
         let web = Web::new(&Listen::default());
-        let router = http::router(Arc::clone(&rpc), web, stop.clone());
+        let pages = http::pages(Arc::clone(&rpc), web, stop.clone());
         Self {
             hall,
-            router,
+            pages,
             rpc,
             stop,
             tracker,
