@@ -4,6 +4,7 @@ import json
 import os
 import socket
 import sys
+import time
 
 channel_id, content = sys.argv[1:]
 call = {
@@ -12,9 +13,23 @@ call = {
     "method": "discord.sendMessage",
     "params": {"discord_token": os.environ["DISCORD_TOKEN"], "channel_id": channel_id, "content": content},
 }
+
+
+def connect(connection, path, patience=30):
+    """Podman starts the containers of a pod together, where Kubernetes waits for the startup probe."""
+    end = time.monotonic() + patience
+    while True:
+        try:
+            return connection.connect(path)
+        except (FileNotFoundError, ConnectionRefusedError):
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.05)
+
+
 with socket.socket(socket.AF_UNIX) as connection:
     connection.settimeout(60)
-    connection.connect("/run/discordd/discordd.sock")
+    connect(connection, "/run/discordd/discordd.sock")
     connection.sendall(json.dumps(call).encode() + b"\n")
     answer = json.loads(connection.makefile().readline())
 assert "result" in answer, answer
