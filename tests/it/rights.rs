@@ -286,6 +286,8 @@ fn check(drifter: &Drifter, settings: &str, secret: Option<&str>, expected: [&st
             if expected != "ok" {
                 let requests = after.requests - before.requests;
                 assert_eq!(requests, u64::from(asks), "{about}");
+                let connections = after.connections - before.connections;
+                assert_eq!(connections, u64::from(asks), "{about}");
             }
         }
     }

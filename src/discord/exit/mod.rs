@@ -191,7 +191,8 @@ impl Exit {
 
 impl Hop {
     /// Opens a connection for the first request of a call, if it may send one: it comes up while
-    /// twilight is made and asked.
+    /// twilight is made and asked. A call that is refused before it has waited for anything opens
+    /// none: what would is given up before its turn.
     fn set_out(self: &Arc<Self>, slot: &Slot) {
         if self.guard.refuses(slot.peer, &slot.token) {
             return;
