@@ -177,8 +177,9 @@ impl Framing for JsonTexts {
         }
     }
 
-    fn put(&self, answer: &str, unsent: &mut Pieces) {
-        unsent.extend_and(answer.as_bytes(), b'\n');
+    fn put(&self, mut answer: String, unsent: &mut Pieces) {
+        answer.push('\n');
+        unsent.push(answer.into_bytes());
     }
 
     fn put_end(&self, _: End, _: &mut Pieces) {}
@@ -199,6 +200,9 @@ enum Step {
 /// Whether a text that has come whole is nested deeper than `max_depth`.
 #[must_use]
 pub fn is_deeper(text: &[u8], max_depth: usize) -> bool {
+    if text.len() <= max_depth {
+        return false;
+    }
     let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
     for byte in text {
         match byte {

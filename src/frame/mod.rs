@@ -44,7 +44,7 @@ pub trait Framing {
     fn finish(&mut self) -> Option<Found>;
 
     /// Puts an answer behind what waits to be sent.
-    fn put(&self, answer: &str, unsent: &mut Pieces);
+    fn put(&self, answer: String, unsent: &mut Pieces);
 
     /// Puts the end of all answers behind what waits to be sent.
     fn put_end(&self, end: End, unsent: &mut Pieces);

@@ -39,13 +39,14 @@ impl Pieces {
         self.parts.iter().map(Vec::capacity).sum()
     }
 
-    /// Puts bytes behind those that have come, and one more, in one piece where they are short.
-    pub fn extend_and(&mut self, bytes: &[u8], last: u8) {
-        if self.is_empty() {
-            self.parts.push_back(piece(bytes.len() + 1));
+    /// Puts bytes behind those that have come; the first are a piece as they are, if they are short.
+    pub fn push(&mut self, bytes: Vec<u8>) {
+        if self.is_empty() && !bytes.is_empty() && bytes.capacity() <= PIECE_BYTES {
+            self.len = bytes.len();
+            self.parts.push_back(bytes);
+        } else {
+            self.extend(&bytes);
         }
-        self.extend(bytes);
-        self.extend(&[last]);
     }
 
     /// Puts bytes behind those that have come. The first piece is as large as they are, each next

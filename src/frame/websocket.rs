@@ -227,9 +227,9 @@ impl Framing for Messages {
         None
     }
 
-    fn put(&self, answer: &str, unsent: &mut Pieces) {
+    fn put(&self, answer: String, unsent: &mut Pieces) {
         let text = OpCode::Data(Data::Text);
-        let frame = Frame::message(Bytes::copy_from_slice(answer.as_bytes()), text, true);
+        let frame = Frame::message(answer, text, true);
         unsent.extend(&written(frame));
     }
 

@@ -317,7 +317,7 @@ impl<S: AsyncRead + AsyncWrite, F: Framing> Connection<S, F> {
 
     fn queue(&mut self, answer: Option<String>) {
         if let Some(answer) = answer.filter(|_| !self.deserted) {
-            self.framing.put(&answer, &mut self.unsent);
+            self.framing.put(answer, &mut self.unsent);
         }
     }
 

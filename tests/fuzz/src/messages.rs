@@ -119,7 +119,7 @@ fn compare(input: &[u8], found: &[Found]) {
 fn send_back(text: &str) {
     let framer = Messages::new(BOUNDS);
     let mut unsent = Pieces::default();
-    framer.put(text, &mut unsent);
+    framer.put(text.to_owned(), &mut unsent);
     framer.put_end(End::OfInput, &mut unsent);
     let sent = unsent.take_all();
     let mut socket = WebSocket::from_raw_socket(Stream(&sent), Role::Client, None);
