@@ -32,7 +32,7 @@ use crate::{
     metrics::Metrics,
 };
 
-/// Room for a reply, in bytes: enough for every one that is no list.
+/// Room for a reply and what is put around it, in bytes: enough for every one that is no list.
 const REPLY_BYTES: usize = 512;
 
 /// Something that can be asked. Its type is its params; its docs are the manual on every surface.

@@ -4,8 +4,7 @@
 use std::{borrow::Cow, io, sync::Arc, time::Duration};
 
 use axum::{
-    extract::Request,
-    http::{HeaderValue, StatusCode, header},
+    http::{StatusCode, request::Parts},
     response::Response,
 };
 use serde::Deserialize;
@@ -15,7 +14,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Caller, Rpc, Visitor, document, pages::Site, rest};
+use super::{Caller, Rpc, Visitor, document, http::json, leftover::closing, pages::Site, rest};
 use crate::{
     frame::{Found, Framing, JsonTexts},
     metrics::Refusal,
@@ -144,23 +143,18 @@ async fn first_text(
     }
 }
 
-/// Refuses a request over HTTP from whoever is not let in; `next` answers any other.
-pub(super) async fn keep_out_strangers<F: Future<Output = Response>>(
+/// Lets in a request over HTTP, or gives the answer to whoever is not let in.
+pub(super) async fn let_in(
     site: &Site,
-    visitor: Visitor,
-    request: Request,
-    next: impl FnOnce(Caller, Request) -> F,
-) -> Response {
-    let caller = site.caller(visitor, request.headers());
+    visitor: Arc<Visitor>,
+    head: &Parts,
+) -> Result<Caller, Response> {
+    let caller = site.caller(visitor, &head.headers);
     let Err(denied) = site.rpc.admit(&caller, &site.stop).await else {
-        return next(caller, request).await;
+        return Ok(caller);
     };
-    let error = Error::Denied(denied);
-    let mut answer = match request.uri().path() {
-        "/" | "/mcp" => super::http::json(StatusCode::FORBIDDEN, site.rpc.denied(denied)),
-        _ => rest::failed(&error),
-    };
-    let close = HeaderValue::from_static("close");
-    answer.headers_mut().insert(header::CONNECTION, close);
-    answer
+    Err(closing(match head.uri.path() {
+        "/" | "/mcp" => json(StatusCode::FORBIDDEN, site.rpc.denied(denied)),
+        _ => rest::failed(&Error::Denied(denied)),
+    }))
 }

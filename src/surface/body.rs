@@ -1,9 +1,12 @@
 //! The body of a request over HTTP, read whole, within its limit and its time.
 
-use axum::{body::Body, http::StatusCode};
+use std::{mem, task::Poll};
+
+use axum::http::StatusCode;
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http_body_util::BodyExt;
-use hyper::body::Body as _;
+use hyper::body::{Body, Frame};
 use tokio::time::timeout;
 
 use super::{meter::HEAD_BYTES, room::long_calls, rpc::Shared};
@@ -81,9 +84,22 @@ pub(super) struct Whole {
 }
 
 /// Reads a body whole.
-pub(super) async fn read(shared: &Shared, body: Body) -> Result<Whole, Unread> {
-    let read = timeout(shared.limits.body_timeout, read_whole(shared, body)).await;
-    let read = read.unwrap_or(Err(Unread::Late));
+pub(super) async fn read<B>(shared: &Shared, mut body: B) -> Result<Whole, Unread>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let look = body.frame().now_or_never();
+    let read = match look.map_or(Poll::Pending, Poll::Ready) {
+        // It came with its head, as nearly every body does: it needs no clock, and is not copied.
+        Poll::Ready(Some(Ok(frame))) if body.is_end_stream() && is_short(shared, &frame) => {
+            Ok(frame.into_data().unwrap_or_default())
+        }
+        first @ (Poll::Ready(_) | Poll::Pending) => {
+            let read = read_whole(shared, body, first);
+            let read = timeout(shared.limits.body_timeout, read).await;
+            read.unwrap_or(Err(Unread::Late))
+        }
+    };
     let read = read.and_then(|bytes| {
         let max = shared.limits.depth;
         if is_deeper(&bytes, max) {
@@ -96,18 +112,34 @@ pub(super) async fn read(shared: &Shared, body: Body) -> Result<Whole, Unread> {
     read.inspect_err(|unread| shared.hall.metrics.refuse(unread.refusal()))
 }
 
-async fn read_whole(shared: &Shared, mut body: Body) -> Result<Bytes, Unread> {
+fn is_short(shared: &Shared, frame: &Frame<Bytes>) -> bool {
+    let max = shared.limits.request_bytes.bytes();
+    frame.data_ref().is_some_and(|data| data.len() <= max)
+}
+
+/// Reads a body of which a look has found `first`.
+async fn read_whole<B>(
+    shared: &Shared,
+    mut body: B,
+    mut first: Poll<Option<Result<Frame<Bytes>, B::Error>>>,
+) -> Result<Bytes, Unread>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
     let mut hold = shared.memory.hold();
     let max = shared.limits.request_bytes.bytes();
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     let (mut whole, mut received) = (Pieces::default(), 0);
     while announced.max(received) <= MAX_DISCARDED_BYTES.max(max) {
-        let frame = tokio::select! {
-            biased;
-            frame = body.frame() => frame,
-            full = hold.rest(HEAD_BYTES + whole.held()) => {
-                return Err(Unread::memory(full));
-            }
+        let frame = match mem::replace(&mut first, Poll::Pending) {
+            Poll::Ready(frame) => frame,
+            Poll::Pending => tokio::select! {
+                biased;
+                frame = body.frame() => frame,
+                full = hold.rest(HEAD_BYTES + whole.held()) => {
+                    return Err(Unread::memory(full));
+                }
+            },
         };
         match frame {
             None if received > max => break,

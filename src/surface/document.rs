@@ -20,7 +20,7 @@ use jsonrpsee::{
 use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::value::RawValue;
 
-use super::{Caller, Rpc, admit, registry::Reply, room::Room, rpc::error_object, seen::Seen};
+use super::{Caller, Rpc, admit, registry::Asked, room::Room, rpc::error_object, seen::Seen};
 use crate::{discord::Delivered, metrics::Refusal, operation::Error};
 
 /// How every answer begins; jsonrpsee was given a null id, and the caller's takes its place.
@@ -101,7 +101,7 @@ impl Rpc {
             .collect()
             .await;
         let bytes: usize = answers.iter().map(String::len).sum();
-        caller.held_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        caller.calls.held_bytes.fetch_sub(bytes, Ordering::Relaxed);
         (!answers.is_empty()).then(|| format!("[{}]", answers.join(",")))
     }
 
@@ -117,13 +117,13 @@ impl Rpc {
         let full = Room::lock(room).full();
         let answer = if let Some(limit) = full {
             self.refuse_one(text, caller, Error::Limited(limit))
-        } else if caller.held_bytes.load(Ordering::Relaxed) >= max_bytes {
+        } else if caller.calls.held_bytes.load(Ordering::Relaxed) >= max_bytes {
             self.refuse_one(text, caller, Error::Full { max_bytes })
         } else {
             self.answer_one(text, caller).await
         };
         let bytes = answer.as_ref().map_or(0, String::len);
-        caller.held_bytes.fetch_add(bytes, Ordering::Relaxed);
+        caller.calls.held_bytes.fetch_add(bytes, Ordering::Relaxed);
         Room::lock(room).take(bytes);
         answer
     }
@@ -154,7 +154,7 @@ impl Rpc {
             Err(_) if admit::shown(text.as_bytes()).is_some() => return None,
             Err(unsound) => return Some(self.refuse(unsound)),
         };
-        let outcome = match caller.places.acquire().await {
+        let outcome = match caller.calls.places.acquire().await {
             Ok(_place) => self.call(&request, caller).await,
             Err(_) => return None,
         };
@@ -170,7 +170,10 @@ impl Rpc {
         caller: &Arc<Caller>,
     ) -> Result<MethodResponse, ErrorObject<'static>> {
         let mut extensions = Extensions::new();
-        extensions.insert(Arc::clone(caller));
+        extensions.insert(Asked {
+            caller: Arc::clone(caller),
+            reply: None,
+        });
         let params = RpcParams::new(request.params);
         match self.methods.method(&request.method) {
             Some(MethodCallback::Async(callback)) => {
@@ -257,7 +260,13 @@ struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// The text that a member is, if it is one.
 fn text_of(member: Option<&RawValue>) -> Option<Cow<'_, str>> {
-    let Text(text) = serde_json::from_str(member?.get()).ok()?;
+    let json = member?.get();
+    // It is known to be JSON.
+    let plain = json.strip_prefix('"').and_then(|it| it.strip_suffix('"'));
+    if let Some(plain) = plain.filter(|plain| !plain.contains('\\')) {
+        return Some(Cow::Borrowed(plain));
+    }
+    let Text(text) = serde_json::from_str(json).ok()?;
     Some(text)
 }
 
@@ -273,10 +282,16 @@ fn is_id(id: &str) -> bool {
 }
 
 /// Puts the reply, or else jsonrpsee's answer, behind the caller's id.
-fn with_id(response: MethodResponse, id: &str) -> String {
+fn with_id(mut response: MethodResponse, id: &str) -> String {
     let begin = r#"{"jsonrpc":"2.0","id":"#;
-    if let Some(Reply(reply)) = response.extensions().get() {
-        return [begin, id, r#","result":"#, reply, "}"].concat();
+    let asked = response.extensions_mut().get_mut::<Asked>();
+    if let Some(mut answer) = asked.and_then(|asked| asked.reply.take()) {
+        // It has the room for this.
+        for part in [r#","result":"#, id, begin] {
+            answer.insert_str(0, part);
+        }
+        answer.push('}');
+        return answer;
     }
     let json = response.into_json();
     let rest = json.get().strip_prefix(HEAD);
@@ -347,12 +362,16 @@ fn place(err: &serde_json::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{metrics::Framing, surface::Visitor};
 
     #[test]
     fn the_callers_id_takes_the_place_of_ours() {
-        let mut reply = Extensions::new();
-        reply.insert(Reply("\"reply\"".to_owned()));
-        let response = MethodResponse::notification().with_extensions(reply);
+        let mut extensions = Extensions::new();
+        extensions.insert(Asked {
+            caller: Arc::new(Caller::new(Visitor::own(), Framing::None, 1, None)),
+            reply: Some("\"reply\"".to_owned()),
+        });
+        let response = MethodResponse::notification().with_extensions(extensions);
         let expected = r#"{"jsonrpc":"2.0","id":-1.5e3,"result":"reply"}"#;
         assert_eq!(with_id(response, "-1.5e3"), expected);
         let error = MethodResponse::error(Id::Null, invalid("why"));

@@ -4,8 +4,8 @@ use std::{convert::Infallible, error::Error as _, io, pin::pin, sync::Arc, time:
 
 use axum::{
     body::Body,
-    http::{StatusCode, header},
-    response::{IntoResponse, Response},
+    http::{HeaderValue, StatusCode, header},
+    response::Response,
 };
 use http_body_util::BodyExt;
 use hyper::{
@@ -27,7 +27,6 @@ use super::{
     MAX_SEATED_BYTES, Rpc, Visitor,
     alarm::Alarm,
     headers::EVENT_STREAM,
-    leftover,
     meter::{Meter, NoMemory, Serving},
 };
 use crate::metrics::Refusal;
@@ -51,7 +50,7 @@ pub async fn serve<S>(
     // hyper would wait for ever for a peer that does not read.
     let mut stream = TimeoutWriter::new(stream);
     stream.set_timeout(Some(limits.write_timeout));
-    let (under_way, serving) = (Arc::new(()), Serving::default());
+    let (under_way, serving, visitor) = (Arc::new(()), Serving::default(), Arc::new(visitor));
     let hold = rpc.shared.memory.hold();
     let stream = Meter::new(
         Box::pin(stream),
@@ -60,11 +59,11 @@ pub async fn serve<S>(
         visitor.seat.clone(),
     );
     let service = service_fn(|request: HyperRequest<Incoming>| {
-        let (pages, visitor) = (pages.clone(), visitor.clone());
-        let (serving, under_way) = (serving.clone(), Arc::clone(&under_way));
+        let (pages, serving, under_way) = (&pages, &serving, Arc::clone(&under_way));
+        let visitor = Arc::clone(&visitor);
         serving.begin();
         async move {
-            let response = answer(&pages, visitor, request, &serving).await;
+            let response = answer(pages, visitor, request, serving).await;
             Ok::<_, Infallible>(held(response, under_way))
         }
     });
@@ -99,7 +98,7 @@ pub async fn serve<S>(
 /// Answers a request, inside if it is short and no more are there than nearly everybody sends.
 async fn answer(
     pages: &Pages,
-    visitor: Visitor,
+    visitor: Arc<Visitor>,
     request: HyperRequest<Incoming>,
     serving: &Serving,
 ) -> Response {
@@ -109,7 +108,7 @@ async fn answer(
     if asks && announced <= MAX_SEATED_BYTES as u64 && !serving.is_much() {
         visitor.seat.go_in().await;
     }
-    let response = leftover::answer(request, |request| pages.answer(visitor, request)).await;
+    let response = pages.answer(visitor, request).await;
     // What is upgraded has no more heads.
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         serving.upgrade();
@@ -159,11 +158,17 @@ pub fn forbidden(body: &str) -> String {
 }
 
 pub(super) fn json(status: StatusCode, body: String) -> Response {
-    (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+    let mut answer = Response::new(Body::from(body));
+    *answer.status_mut() = status;
+    let kind = HeaderValue::from_static("application/json");
+    answer.headers_mut().insert(header::CONTENT_TYPE, kind);
+    answer
 }
 
 #[cfg(test)]
 mod tests {
+    use axum::response::IntoResponse as _;
+
     use super::*;
 
     #[test]

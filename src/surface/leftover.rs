@@ -6,6 +6,7 @@
 //! this one. And where the rest is not there yet, it closes the connection without having said so.
 
 use std::{
+    ops::Deref,
     pin::Pin,
     sync::{
         Arc,
@@ -15,43 +16,48 @@ use std::{
 };
 
 use axum::{
+    BoxError,
     body::Body as AnyBody,
     extract::Request,
-    http::{HeaderValue, StatusCode, header},
+    http::{self, HeaderValue, StatusCode, header},
     response::Response,
 };
 use bytes::Bytes;
-use hyper::{
-    Request as HyperRequest,
-    body::{Body, Frame, Incoming, SizeHint},
-};
+use hyper::body::{Body, Frame, SizeHint};
 
 /// A body, and whether it was read to its end.
-struct Watched {
-    body: Incoming,
-    is_read: Arc<AtomicBool>,
+pub(super) struct Watched<B, R> {
+    body: B,
+    is_read: R,
 }
 
 /// Answers a request, as `ask` does.
-pub(super) async fn answer<F: Future<Output = Response>>(
-    request: HyperRequest<Incoming>,
+pub(super) async fn answer<B, F>(
+    request: http::Request<B>,
     ask: impl FnOnce(Request) -> F,
-) -> Response {
-    if request.body().is_end_stream() {
-        return ask(request.map(AnyBody::new)).await;
-    }
+) -> Response
+where
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
+    F: Future<Output = Response>,
+{
     let is_read = Arc::new(AtomicBool::new(false));
-    let watched = request.map(|body| {
-        AnyBody::new(Watched {
-            body,
-            is_read: Arc::clone(&is_read),
-        })
-    });
-    let answer = ask(watched).await;
+    let watched = |body| AnyBody::new(Watched::new(body, Arc::clone(&is_read)));
+    let answer = ask(request.map(watched)).await;
     // What follows on an upgrade is no request.
-    let may_go_on =
-        is_read.load(Ordering::Relaxed) || answer.status() == StatusCode::SWITCHING_PROTOCOLS;
-    if may_go_on { answer } else { closing(answer) }
+    if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+        answer
+    } else {
+        closing_unless(&is_read, answer)
+    }
+}
+
+/// Has the connection closed behind an answer to a body that was not read.
+pub(super) fn closing_unless(is_read: &AtomicBool, answer: Response) -> Response {
+    if is_read.load(Ordering::Relaxed) {
+        answer
+    } else {
+        closing(answer)
+    }
 }
 
 /// Has the connection closed behind an answer.
@@ -61,17 +67,33 @@ pub(super) fn closing(mut answer: Response) -> Response {
     answer
 }
 
-impl Body for Watched {
-    type Data = Bytes;
-    type Error = hyper::Error;
+impl<B: Body, R: Deref<Target = AtomicBool>> Watched<B, R> {
+    /// Watches a body; `is_read` is set at its end.
+    pub(super) fn new(body: B, is_read: R) -> Self {
+        let watched = Self { body, is_read };
+        watched.look();
+        watched
+    }
+
+    fn look(&self) {
+        if self.body.is_end_stream() {
+            self.is_read.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+impl<B: Body + Unpin, R: Deref<Target = AtomicBool> + Unpin> Body for Watched<B, R> {
+    type Data = B::Data;
+    type Error = B::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        if frame.is_none() {
-            self.is_read.store(true, Ordering::Relaxed);
+        match &frame {
+            Some(_) => self.look(),
+            None => self.is_read.store(true, Ordering::Relaxed),
         }
         Poll::Ready(frame)
     }

@@ -116,19 +116,25 @@ pub struct TurnedAway {
 #[derive(Clone)]
 pub struct Caller {
     /// Who is at the other end.
-    pub visitor: Visitor,
+    pub visitor: Arc<Visitor>,
     /// How its calls are spelled.
     pub framing: Framing,
     /// The trace that the call belongs to, if the request says so.
     pub traceparent: Option<Traceparent>,
-    /// Calls that may be under way on the connection, those of batches counted one by one.
-    pub places: Arc<Semaphore>,
-    /// Answers in batches that are not answered whole yet, in bytes.
-    pub held_bytes: Arc<AtomicUsize>,
+    /// What is under way on the connection.
+    calls: Arc<Calls>,
     /// The token of the request's `Authorization` header, for calls that bring none of their own.
     pub token: Option<Result<Token, InvalidToken>>,
     /// The secret that was shown, right or wrong.
     pub secret: Option<Secret>,
+}
+
+/// What is under way on a connection.
+struct Calls {
+    /// How many more calls may be, those of batches counted one by one.
+    places: Semaphore,
+    /// Answers in batches that are not answered whole yet, in bytes.
+    held_bytes: AtomicUsize,
 }
 
 impl Gone {
@@ -205,17 +211,19 @@ impl Caller {
     /// Somebody on a connection that may have `calls` under way.
     #[must_use]
     pub fn new(
-        visitor: Visitor,
+        visitor: impl Into<Arc<Visitor>>,
         framing: Framing,
         calls: usize,
         token: Option<Result<Token, InvalidToken>>,
     ) -> Self {
         Self {
-            visitor,
+            visitor: visitor.into(),
             framing,
             traceparent: None,
-            places: Arc::new(Semaphore::new(calls)),
-            held_bytes: Arc::default(),
+            calls: Arc::new(Calls {
+                places: Semaphore::new(calls),
+                held_bytes: AtomicUsize::new(0),
+            }),
             token,
             secret: None,
         }

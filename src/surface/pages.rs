@@ -1,18 +1,18 @@
 //! The pages over HTTP: `POST /` is JSON-RPC, an upgrade of it is WebSocket, `/mcp` is MCP, three paths
 //! are the REST API of the service this replaces, and a few tell how the daemon is.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicBool};
 
 use axum::{
-    Router,
-    body::Body,
+    BoxError, Router,
     extract::{Extension, Request, State},
-    http::{HeaderMap, Method, StatusCode, header},
+    http::{self, HeaderMap, Method, StatusCode, header},
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::{any, get, post},
 };
-use hyper::body::Body as _;
+use bytes::Bytes;
+use hyper::body::Body;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
@@ -22,11 +22,11 @@ use super::{
     document::{self, invalid_request, parse_error},
     headers::{is_json, takes_event_stream, token},
     http::json,
-    leftover::closing,
+    leftover::{self, Watched, closing, closing_unless},
     mcp::{Endpoint, Offer},
     rest,
     room::Room,
-    web::keep_out,
+    web::{let_in, show},
     websocket,
 };
 use crate::{
@@ -49,7 +49,7 @@ pub(super) struct Site {
 }
 
 impl Site {
-    pub(super) fn caller(&self, visitor: Visitor, headers: &HeaderMap) -> Caller {
+    pub(super) fn caller(&self, visitor: Arc<Visitor>, headers: &HeaderMap) -> Caller {
         let calls = self.rpc.shared.limits.calls_per_connection;
         let secret = headers.get(SECRET);
         Caller {
@@ -70,20 +70,45 @@ pub struct Pages {
 impl Pages {
     /// Answers a request. A call of JSON-RPC goes past the router: finding its page there costs a good
     /// part of it.
-    pub async fn answer(&self, visitor: Visitor, mut request: Request) -> Response {
+    pub async fn answer<B>(
+        &self,
+        visitor: impl Into<Arc<Visitor>>,
+        request: http::Request<B>,
+    ) -> Response
+    where
+        B: Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
+    {
+        let visitor = visitor.into();
         if is_call(&request) {
-            let next = |caller, request| call(&self.doors.1, caller, request);
-            Box::pin(keep_out(&self.doors, visitor, request, next)).await
-        } else {
+            return self.call(visitor, request).await;
+        }
+        let ask = async |mut request: Request| {
             request.extensions_mut().insert(visitor);
             let answered = self.router.clone().oneshot(request).await;
             answered.unwrap_or_else(|never| match never {})
-        }
+        };
+        // Boxed, so that a call is no larger for it.
+        Box::pin(leftover::answer(request, ask)).await
+    }
+
+    async fn call<B>(&self, visitor: Arc<Visitor>, request: http::Request<B>) -> Response
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        let (head, body) = request.into_parts();
+        let is_read = AtomicBool::new(false);
+        let body = Watched::new(body, &is_read);
+        let answer = match let_in(&self.doors, visitor, &head).await {
+            Ok(caller) => call(&self.doors.1, caller, &head.headers, body).await,
+            Err(kept_out) => kept_out,
+        };
+        let origin = self.doors.0.named_origin(&head.headers);
+        closing_unless(&is_read, show(answer, origin))
     }
 }
 
 /// Whether a request is JSON-RPC.
-fn is_call(request: &Request) -> bool {
+fn is_call<B>(request: &http::Request<B>) -> bool {
     request.method() == Method::POST
         && request.uri().path() == "/"
         && !takes_event_stream(request.headers())
@@ -129,20 +154,27 @@ fn router(doors: &Arc<(Web, Site)>) -> Router {
 /// Lets a request pass on to its page, unless it is kept out.
 async fn pass(
     State(doors): State<Arc<(Web, Site)>>,
-    Extension(visitor): Extension<Visitor>,
+    Extension(visitor): Extension<Arc<Visitor>>,
     request: Request,
     next: Next,
 ) -> Response {
-    let next = |caller, mut request: Request| {
-        request.extensions_mut().insert::<Caller>(caller);
-        next.run(request)
+    let (mut head, body) = request.into_parts();
+    let origin = doors.0.named_origin(&head.headers);
+    let answer = match let_in(&doors, visitor, &head).await {
+        Ok(caller) => {
+            head.extensions.insert(caller);
+            next.run(Request::from_parts(head, body)).await
+        }
+        Err(kept_out) => kept_out,
     };
-    keep_out(&doors, visitor, request, next).await
+    show(answer, origin)
 }
 
-async fn call(site: &Site, caller: Caller, request: Request) -> Response {
-    let (head, body) = request.into_parts();
-    if !is_json(&head.headers) {
+async fn call<B>(site: &Site, caller: Caller, headers: &HeaderMap, body: B) -> Response
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    if !is_json(headers) {
         site.rpc.metrics().refuse(Refusal::ContentType);
         let why = invalid_request("null", ONLY_JSON);
         return json(StatusCode::UNSUPPORTED_MEDIA_TYPE, why);
@@ -265,7 +297,10 @@ async fn openrpc(State(site): State<Site>, Extension(caller): Extension<Caller>)
 
 /// Reads a body, or says in JSON-RPC why not. What is nested too deep came whole: it is answered as
 /// any text that is no call.
-async fn read(rpc: &Rpc, body: Body) -> Result<Whole, Response> {
+async fn read<B>(rpc: &Rpc, body: B) -> Result<Whole, Response>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
     let read = body::read(&rpc.shared, body).await;
     read.map_err(|unread| {
         let why = unread.to_string();

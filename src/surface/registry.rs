@@ -1,7 +1,7 @@
 //! The methods of JSON-RPC in jsonrpsee's registry.
 //!
-//! What they answer goes beside what jsonrpsee writes: it would write a reply a second time, and read
-//! that to see whether it is JSON.
+//! A reply goes beside what jsonrpsee writes: it would write it a second time, and read that to see
+//! whether it is JSON.
 
 use std::sync::Arc;
 
@@ -17,9 +17,12 @@ use super::{
 };
 use crate::operation::{DISCOVER, Entry, Error, Params, TABLE};
 
-/// A reply, beside an answer without one.
+/// What a call brings along through jsonrpsee: who asks, and on the way back the reply to it.
 #[derive(Clone)]
-pub(super) struct Reply(pub(super) String);
+pub(super) struct Asked {
+    pub(super) caller: Arc<Caller>,
+    pub(super) reply: Option<String>,
+}
 
 /// Registers every operation of the table.
 ///
@@ -35,7 +38,8 @@ pub(super) fn of(shared: &Arc<Shared>) -> Methods {
     }
     let discovers = Arc::clone(shared);
     let discover = move |_: Id<'_>, params: RpcParams<'_>, _, extensions: Extensions| {
-        response(discovers.discover(params.as_str(), caller(&extensions)))
+        let outcome = discovers.discover(params.as_str(), caller(&extensions));
+        response(outcome, extensions)
     };
     methods
         .verify_and_insert(DISCOVER, MethodCallback::Sync(Arc::new(discover)))
@@ -51,22 +55,24 @@ fn method(entry: &'static Entry, shared: &Arc<Shared>) -> MethodCallback {
         let answered = async move {
             let caller = caller(&extensions);
             let begin = |shared: &Shared| shared.begin(entry, read(&params, &positions)?, caller);
-            response(shared.carry_out(entry, caller, begin).await)
+            let outcome = shared.carry_out(entry, caller, begin).await;
+            response(outcome, extensions)
         };
         answered.boxed()
     }))
 }
 
 fn caller(extensions: &Extensions) -> Option<&Caller> {
-    extensions.get::<Arc<Caller>>().map(AsRef::as_ref)
+    let asked = extensions.get::<Asked>()?;
+    Some(&asked.caller)
 }
 
 /// What came of a call: an error as jsonrpsee writes it, a reply beside an answer without one.
-fn response(outcome: Result<String, Error>) -> MethodResponse {
+fn response(outcome: Result<String, Error>, mut extensions: Extensions) -> MethodResponse {
     match outcome {
         Ok(reply) => {
-            let mut extensions = Extensions::new();
-            extensions.insert(Reply(reply));
+            let asked = extensions.get_mut::<Asked>();
+            asked.expect("whoever calls says who asks").reply = Some(reply);
             MethodResponse::notification().with_extensions(extensions)
         }
         Err(error) => MethodResponse::error(Id::Null, error_object(&error)),

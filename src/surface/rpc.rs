@@ -223,9 +223,22 @@ impl Shared {
             let outcome = unless_it_panics(job, Delivered::No).instrument(span);
             return seen.end(outcome.await);
         }
+        // Boxed, so that a call that asks nothing of Discord is no larger for it.
+        Box::pin(self.ask(entry.effect, caller, job, seen)).await
+    }
+
+    /// Carries out a call that asks something of Discord.
+    async fn ask(
+        self: Arc<Self>,
+        effect: Effect,
+        caller: Option<&Caller>,
+        job: Job,
+        seen: Seen,
+    ) -> Result<String, Error> {
+        let span = seen.span().clone();
         let peer = caller.map_or(Peer::Own, |caller| caller.visitor.peer);
         let counted = Arc::clone(&self).counted(peer, job);
-        if entry.effect == Effect::Posts {
+        if effect == Effect::Posts {
             let counted = unless_it_panics(counted, Delivered::Unknown).instrument(span);
             let seen = async { seen.end(counted.await) };
             return Onward::new(seen, self.tracker.clone()).await;

@@ -5,10 +5,12 @@
 //! origin of the page with each call, and the name that it found this machine under, which a page's
 //! owner may let point to 127.0.0.1.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    sync::Arc,
+};
 
 use axum::{
-    extract::Request,
     http::{
         HeaderMap, HeaderValue, Method, StatusCode, Uri, header, request::Parts, uri::Authority,
     },
@@ -16,8 +18,7 @@ use axum::{
 };
 
 use super::{
-    Caller, Entrance, Visitor, admit::keep_out_strangers, document::invalid_request, http::json,
-    pages::Site, rest,
+    Caller, Entrance, Visitor, admit, document::invalid_request, http::json, pages::Site, rest,
 };
 use crate::{
     config::{Listen, Several},
@@ -71,7 +72,7 @@ impl Web {
     }
 
     /// The page that a request comes from, if the settings name it.
-    fn named_origin(&self, headers: &HeaderMap) -> Option<HeaderValue> {
+    pub(super) fn named_origin(&self, headers: &HeaderMap) -> Option<HeaderValue> {
         let origin = headers.get(header::ORIGIN)?;
         let named = origin.to_str().ok()?.to_ascii_lowercase();
         self.origins.contains(&named).then(|| origin.clone())
@@ -114,35 +115,33 @@ impl Web {
     }
 }
 
-/// Keeps out what a web page may have sent, tells browsers of the pages that may call, and then keeps
-/// out strangers: not a layer for each, which would cost as much as a call.
-pub(super) async fn keep_out<F: Future<Output = Response>>(
+/// Lets in a request, or gives the answer to it: to what a web page may have sent, to browsers that
+/// ask whether a page may call, and to strangers.
+pub(super) async fn let_in(
     (web, site): &(Web, Site),
-    visitor: Visitor,
-    request: Request,
-    next: impl FnOnce(Caller, Request) -> F,
-) -> Response {
-    let (head, body) = request.into_parts();
-    if let Some((refusal, why)) = web.refuse(&head, visitor.entrance) {
+    visitor: Arc<Visitor>,
+    head: &Parts,
+) -> Result<Caller, Response> {
+    if let Some((refusal, why)) = web.refuse(head, visitor.entrance) {
         site.rpc.metrics().refuse(refusal);
         if rest::PATHS.iter().any(|(path, _)| *path == head.uri.path()) {
-            return rest::refuse(StatusCode::FORBIDDEN, why);
+            return Err(rest::refuse(StatusCode::FORBIDDEN, why));
         }
-        return json(StatusCode::FORBIDDEN, invalid_request("null", why));
+        return Err(json(StatusCode::FORBIDDEN, invalid_request("null", why)));
     }
-    let origin = web.named_origin(&head.headers);
-    let may_ask = origin.is_some() && asks_whether_it_may(&head);
-    let mut answer = if may_ask {
+    if asks_whether_it_may(head) && web.named_origin(&head.headers).is_some() {
         let told = [
             (header::ACCESS_CONTROL_ALLOW_METHODS, METHODS),
             (header::ACCESS_CONTROL_ALLOW_HEADERS, HEADERS),
             (header::ACCESS_CONTROL_MAX_AGE, MAX_AGE),
         ];
-        (StatusCode::NO_CONTENT, told).into_response()
-    } else {
-        let request = Request::from_parts(head, body);
-        keep_out_strangers(site, visitor, request, next).await
-    };
+        return Err((StatusCode::NO_CONTENT, told).into_response());
+    }
+    admit::let_in(site, visitor, head).await
+}
+
+/// Lets a browser show an answer to the page that asked, if the settings name that.
+pub(super) fn show(mut answer: Response, origin: Option<HeaderValue>) -> Response {
     if let Some(origin) = origin {
         let headers = answer.headers_mut();
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
