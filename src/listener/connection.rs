@@ -1,7 +1,7 @@
 //! One connection: its first bytes are looked at, TLS is set up where they ask for it, and it is given
 //! to the surface that it is for.
 
-use std::pin::Pin;
+use std::{pin::Pin, sync::Arc};
 
 use tokio::{
     io::AsyncRead,
@@ -40,14 +40,19 @@ type Served = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Reception {
     /// Serves a connection until it is over.
-    pub(super) async fn serve_connection(self, line: Line, visitor: Visitor) {
+    pub(super) async fn serve_connection(self, line: Line, visitor: Arc<Visitor>) {
         let mut stream = Sniffed::new(line);
         if let Some(framing) = self.sniff(&mut stream).await {
             self.serve_sniffed(stream, framing, visitor).await;
         }
     }
 
-    fn serve_sniffed(self, stream: Sniffed<Line>, framing: Framing, visitor: Visitor) -> Served {
+    fn serve_sniffed(
+        self,
+        stream: Sniffed<Line>,
+        framing: Framing,
+        visitor: Arc<Visitor>,
+    ) -> Served {
         match (self.tls.clone(), framing) {
             (Some(terms), Framing::Tls) => Box::pin(self.serve_tls(stream, terms, visitor)),
             (Some(terms), _) if terms.required => {
@@ -58,7 +63,7 @@ impl Reception {
         }
     }
 
-    async fn serve_tls(self, stream: Sniffed<Line>, terms: Terms, visitor: Visitor) {
+    async fn serve_tls(self, stream: Sniffed<Line>, terms: Terms, visitor: Arc<Visitor>) {
         let Some(stream) = Box::pin(self.secure(stream, &terms)).await else {
             return;
         };
@@ -120,7 +125,12 @@ impl Reception {
     }
 
     /// Gives the connection to the surface that it is for.
-    fn serve_framing(self, stream: Sniffed<Wire>, framing: Framing, visitor: Visitor) -> Served {
+    fn serve_framing(
+        self,
+        stream: Sniffed<Wire>,
+        framing: Framing,
+        visitor: Arc<Visitor>,
+    ) -> Served {
         if let Err(denied) = visitor.rights.now().admit(visitor.user) {
             return Box::pin(self.turn_off(stream, framing, denied));
         }

@@ -28,9 +28,9 @@ impl Reception {
         let (line, mut visitor) = accepted;
         match self.places.take(visitor.peer) {
             Ok(place) => {
-                visitor.place = Some(Arc::new(place));
+                visitor.place = Some(place);
                 let seat = visitor.seat.clone();
-                let served = self.clone().serve_connection(line, visitor);
+                let served = self.clone().serve_connection(line, Arc::new(visitor));
                 seat.spawn(&self.tracker, served);
             }
             Err(full) => self.turn_away((line, visitor), full),
@@ -45,7 +45,7 @@ impl Reception {
             return;
         };
         let over = self.stop.child_token();
-        visitor.place = Some(Arc::new(place));
+        visitor.place = Some(place);
         visitor.turned_away = Some(TurnedAway {
             full,
             over: over.clone(),
@@ -57,7 +57,7 @@ impl Reception {
         };
         let seat = visitor.seat.clone();
         let served = async move {
-            let mut served = pin!(reception.serve_connection(line, visitor));
+            let mut served = pin!(reception.serve_connection(line, Arc::new(visitor)));
             if timeout(TIME, served.as_mut()).await.is_err() {
                 over.cancel();
                 let _ = timeout(TIME, served).await;

@@ -170,7 +170,7 @@ impl Listener {
             entrance,
             peer,
             gone,
-            connection: Some(Arc::new(self.figures.accept())),
+            connection: Some(self.figures.accept()),
             user,
             rights: self.rights.clone(),
             seat,

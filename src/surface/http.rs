@@ -39,7 +39,7 @@ const GOODBYE: Duration = Duration::from_secs(5);
 /// Serves one connection until the peer is done, or `stop` is cancelled and its call is answered.
 pub async fn serve<S>(
     stream: S,
-    visitor: Visitor,
+    visitor: Arc<Visitor>,
     pages: Pages,
     rpc: Arc<Rpc>,
     stop: CancellationToken,
@@ -50,7 +50,7 @@ pub async fn serve<S>(
     // hyper would wait for ever for a peer that does not read.
     let mut stream = TimeoutWriter::new(stream);
     stream.set_timeout(Some(limits.write_timeout));
-    let (under_way, serving, visitor) = (Arc::new(()), Serving::default(), Arc::new(visitor));
+    let (under_way, serving) = (Arc::new(()), Serving::default());
     let hold = rpc.shared.memory.hold();
     let stream = Meter::new(
         Box::pin(stream),

@@ -81,7 +81,6 @@ pub enum Entrance {
 }
 
 /// Who is at the other end of a connection.
-#[derive(Clone)]
 pub struct Visitor {
     /// Where it came in.
     pub entrance: Entrance,
@@ -90,7 +89,7 @@ pub struct Visitor {
     /// Whether it is still there.
     pub gone: Gone,
     /// The connection as it is counted; none if there is none.
-    pub connection: Option<Arc<Connection>>,
+    pub connection: Option<Connection>,
     /// The user it belongs to, where the kernel tells.
     pub user: Option<User>,
     /// What may be asked for at the door it came through.
@@ -98,7 +97,7 @@ pub struct Visitor {
     /// On which thread it is served.
     pub seat: Seat,
     /// The place that its connection takes among all connections.
-    pub place: Option<Arc<Place>>,
+    pub place: Option<Place>,
     /// Set if there is no place for it among them.
     pub turned_away: Option<TurnedAway>,
 }

@@ -70,15 +70,10 @@ pub struct Pages {
 impl Pages {
     /// Answers a request. A call of JSON-RPC goes past the router: finding its page there costs a good
     /// part of it.
-    pub async fn answer<B>(
-        &self,
-        visitor: impl Into<Arc<Visitor>>,
-        request: http::Request<B>,
-    ) -> Response
+    pub async fn answer<B>(&self, visitor: Arc<Visitor>, request: http::Request<B>) -> Response
     where
         B: Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
     {
-        let visitor = visitor.into();
         if is_call(&request) {
             return self.call(visitor, request).await;
         }

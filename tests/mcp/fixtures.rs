@@ -61,14 +61,14 @@ async fn serve() {
     let address = listener.local_addr().unwrap();
     println!("http://{address}/mcp");
     let port = address.port();
-    let visitor = Visitor {
+    let visitor = Arc::new(Visitor {
         entrance: Entrance::Loopback { port },
         ..Visitor::own()
-    };
+    });
     loop {
         let (stream, _) = listener.accept().await.unwrap();
         let (pages, rpc, stop) = (pages.clone(), Arc::clone(&rpc), stop.clone());
-        let visitor = visitor.clone();
+        let visitor = Arc::clone(&visitor);
         tokio::spawn(http::serve(stream, visitor, pages, rpc, stop));
     }
 }

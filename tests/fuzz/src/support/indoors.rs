@@ -109,11 +109,11 @@ impl House {
 }
 
 /// Somebody who stays.
-pub(crate) fn visitor(entrance: Entrance) -> Visitor {
-    Visitor {
+pub(crate) fn visitor(entrance: Entrance) -> Arc<Visitor> {
+    Arc::new(Visitor {
         entrance,
         ..Visitor::own()
-    }
+    })
 }
 
 /// Somebody who stays, at a Unix socket, and speaks so.
