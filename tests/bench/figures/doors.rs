@@ -7,6 +7,7 @@ use super::{
     Bench,
     call::{Call, Sender, Way},
     contest::{self, Contender},
+    cores::Cores,
     load::Load,
     process::{Process, Program, Scheme},
     role::Role,
@@ -34,12 +35,28 @@ pub(crate) fn measure(bench: &mut Bench) -> anyhow::Result<Vec<Table>> {
 }
 
 fn health(bench: &mut Bench) -> anyhow::Result<Table> {
+    let mut table = Table::of_loads(
+        "The way in, beside an echo of the same framing and a bare axum route: each process on any \
+         core, and then the servers on one and the load on another",
+        &["Server", "Way in", "Load", "Cores"],
+        &["calls/s, ratio", "p50, ratio"],
+    );
+    for cores in Cores::all()? {
+        measure_health(bench, cores, &mut table)?;
+    }
+    Ok(table)
+}
+
+fn measure_health(bench: &mut Bench, cores: Cores, table: &mut Table) -> anyhow::Result<()> {
+    let bound = cores.bind_servers()?;
     let upstream = bench.upstream(Duration::ZERO)?;
     let mut daemon = bench.daemon(&upstream, Scheme::Plain)?;
     let tcp = daemon.wait_until_ready()?;
     let echo_socket = bench.socket();
     let echo = Role::start(&["echo", &echo_socket.to_string_lossy()])?;
     let route = Role::start(&["route"])?;
+    drop(bound);
+    let _bound = cores.bind_load()?;
     let pairs = [
         (daemon.lines(), Way::Lines(echo_socket), Call::Echo, &echo),
         (
@@ -49,11 +66,6 @@ fn health(bench: &mut Bench) -> anyhow::Result<Table> {
             &route,
         ),
     ];
-    let mut table = Table::of_loads(
-        "The way in, beside an echo of the same framing and a bare axum route",
-        &["Server", "Way in", "Load"],
-        &["calls/s, ratio", "p50, ratio"],
-    );
     for (way, other_way, other_call, other) in pairs {
         for load in HEALTH_LOADS {
             // HTTP has no more than one call under way on a connection.
@@ -75,14 +87,16 @@ fn health(bench: &mut Bench) -> anyhow::Result<Table> {
                 table::ratio(ours.rate, bare.rate),
                 table::ratio_of_times(ours.within(0.5), bare.within(0.5)),
             ];
-            let named = |call: &Call| [call.to_string(), way.to_string(), load.to_string()];
+            let named = |call: &Call| {
+                let cores = cores.words().to_owned();
+                [call.to_string(), way.to_string(), load.to_string(), cores]
+            };
             table.push_load(named(&Call::Health), &ours, ratios);
             let none = [const { String::new() }; 2];
             table.push_load(named(&other_call), &bare, none);
         }
     }
-    daemon.stop()?;
-    Ok(table)
+    daemon.stop()
 }
 
 fn messages(bench: &mut Bench) -> anyhow::Result<Table> {

@@ -9,6 +9,7 @@
 mod build;
 mod call;
 mod contest;
+mod cores;
 mod doors;
 mod echo;
 mod far_side;
