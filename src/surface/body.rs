@@ -88,6 +88,8 @@ pub(super) async fn read<B>(shared: &Shared, mut body: B) -> Result<Whole, Unrea
 where
     B: Body<Data = Bytes> + Unpin,
 {
+    // Of what is looked at it is told no more.
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     let look = body.frame().now_or_never();
     let read = match look.map_or(Poll::Pending, Poll::Ready) {
         // It came with its head, as nearly every body does: it needs no clock, and is not copied.
@@ -95,7 +97,7 @@ where
             Ok(frame.into_data().unwrap_or_default())
         }
         first @ (Poll::Ready(_) | Poll::Pending) => {
-            let read = read_whole(shared, body, first);
+            let read = read_whole(shared, body, announced, first);
             let read = timeout(shared.limits.body_timeout, read).await;
             read.unwrap_or(Err(Unread::Late))
         }
@@ -117,10 +119,11 @@ fn is_short(shared: &Shared, frame: &Frame<Bytes>) -> bool {
     frame.data_ref().is_some_and(|data| data.len() <= max)
 }
 
-/// Reads a body of which a look has found `first`.
+/// Reads a body that is at least as long as `announced`, and of which a look has found `first`.
 async fn read_whole<B>(
     shared: &Shared,
     mut body: B,
+    announced: usize,
     mut first: Poll<Option<Result<Frame<Bytes>, B::Error>>>,
 ) -> Result<Bytes, Unread>
 where
@@ -128,7 +131,6 @@ where
 {
     let mut hold = shared.memory.hold();
     let max = shared.limits.request_bytes.bytes();
-    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     let (mut whole, mut received) = (Pieces::default(), 0);
     while announced.max(received) <= MAX_DISCARDED_BYTES.max(max) {
         let frame = match mem::replace(&mut first, Poll::Pending) {
