@@ -89,7 +89,7 @@ impl Pieces {
 }
 
 /// Makes room for so many bytes, if they are not too many for one piece. The sizes are few, so that
-/// what one piece leaves behind fits another.
+/// what one piece leaves behind fits another; those of answers are mostly the same.
 fn piece(bytes: usize) -> Vec<u8> {
     Vec::with_capacity(bytes.min(PIECE_BYTES).next_power_of_two())
 }
@@ -161,6 +161,22 @@ mod tests {
             assert_eq!(pieces.take_all(), text, "{part} at a time");
             assert!(pieces.is_empty() && pieces.held() == 0);
         }
+    }
+
+    #[test]
+    fn what_is_short_is_a_piece_as_it_is() {
+        let mut pieces = Pieces::default();
+        pieces.push(Vec::new());
+        assert!(pieces.is_empty() && pieces.parts.is_empty());
+        let first = Vec::from(b"first");
+        let at = first.as_ptr();
+        pieces.push(first);
+        assert_eq!((pieces.chunk().as_ptr(), pieces.len()), (at, 5));
+        pieces.push(Vec::from(b", second"));
+        assert_eq!(pieces.take_all(), "first, second");
+        pieces.push(vec![7; PIECE_BYTES + 1]);
+        assert!(pieces.parts.iter().all(|it| it.capacity() <= PIECE_BYTES));
+        assert_eq!(pieces.take_all(), vec![7; PIECE_BYTES + 1]);
     }
 
     #[test]

@@ -33,7 +33,7 @@ use crate::{
 };
 
 /// Room for a reply and what is put around it, in bytes: enough for every one that is no list.
-const REPLY_BYTES: usize = 512;
+pub const REPLY_BYTES: usize = 512;
 
 /// Something that can be asked. Its type is its params; its docs are the manual on every surface.
 pub trait Operation: DeserializeOwned + JsonSchema + Send + 'static {

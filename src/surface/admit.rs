@@ -14,7 +14,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Caller, Rpc, Visitor, document, http::json, leftover::closing, pages::Site, rest};
+use super::{Caller, Rpc, Visitor, answer, http::json, leftover::closing, pages::Site, rest};
 use crate::{
     frame::{Found, Framing, JsonTexts},
     metrics::Refusal,
@@ -91,7 +91,7 @@ impl Rpc {
     /// Says why a raw connection is refused.
     #[must_use]
     pub fn denied(&self, denied: Denied) -> String {
-        document::error(&Error::Denied(denied))
+        answer::error(&Error::Denied(denied))
     }
 }
 
@@ -113,7 +113,7 @@ pub(super) async fn ask(
     let limit = rpc.shared.limits.header_timeout;
     let read = tokio::select! {
         read = timeout(limit, first_text(stream, texts)) => read,
-        () = stop.cancelled() => return Err(document::error(&Error::Stopping)),
+        () = stop.cancelled() => return Err(answer::error(&Error::Stopping)),
     };
     match read {
         Ok(Ok(secret)) => caller.secret = secret,

@@ -12,22 +12,20 @@ use std::{
 use futures_util::{StreamExt, stream};
 use jsonrpsee::{
     ConnectionId, Extensions, MethodCallback, MethodResponse,
-    types::{
-        ErrorObject, Id, Params as RpcParams,
-        error::{INVALID_REQUEST_CODE, METHOD_NOT_FOUND_CODE, PARSE_ERROR_CODE},
-    },
+    types::{ErrorObject, Id, Params as RpcParams},
 };
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::{Deserialize, Deserializer, de};
 use serde_json::value::RawValue;
 
-use super::{Caller, Rpc, admit, registry::Asked, room::Room, rpc::error_object, seen::Seen};
-use crate::{discord::Delivered, metrics::Refusal, operation::Error};
-
-/// How every answer begins; jsonrpsee was given a null id, and the caller's takes its place.
-const HEAD: &str = r#"{"jsonrpc":"2.0","id":null,"#;
-/// Longest method name that is repeated in an error, in bytes: shorter than a token, which might stand
-/// where the name should.
-const MAX_METHOD_BYTES: usize = 40;
+use super::{
+    Caller, Rpc, admit,
+    answer::{invalid, under, unknown_method, unreadable, with_id},
+    registry::Asked,
+    room::Room,
+    rpc::error_object,
+    seen::Seen,
+};
+use crate::{metrics::Refusal, operation::Error};
 
 /// One call as it was sent. A member that is null is there; one that is missing is not.
 #[derive(Deserialize)]
@@ -100,7 +98,7 @@ impl Rpc {
             .filter_map(std::future::ready)
             .collect()
             .await;
-        let bytes: usize = answers.iter().map(String::len).sum();
+        let bytes: usize = answers.iter().map(String::capacity).sum();
         caller.calls.held_bytes.fetch_sub(bytes, Ordering::Relaxed);
         (!answers.is_empty()).then(|| format!("[{}]", answers.join(",")))
     }
@@ -122,7 +120,7 @@ impl Rpc {
         } else {
             self.answer_one(text, caller).await
         };
-        let bytes = answer.as_ref().map_or(0, String::len);
+        let bytes = answer.as_ref().map_or(0, String::capacity);
         caller.calls.held_bytes.fetch_add(bytes, Ordering::Relaxed);
         Room::lock(room).take(bytes);
         answer
@@ -281,117 +279,7 @@ fn is_id(id: &str) -> bool {
     id == "null" || id.starts_with(|c: char| matches!(c, '"' | '-' | '0'..='9'))
 }
 
-/// Puts the reply, or else jsonrpsee's answer, behind the caller's id.
-fn with_id(mut response: MethodResponse, id: &str) -> String {
-    let begin = r#"{"jsonrpc":"2.0","id":"#;
-    let asked = response.extensions_mut().get_mut::<Asked>();
-    if let Some(mut answer) = asked.and_then(|asked| asked.reply.take()) {
-        // It has the room for this.
-        for part in [r#","result":"#, id, begin] {
-            answer.insert_str(0, part);
-        }
-        answer.push('}');
-        return answer;
-    }
-    let json = response.into_json();
-    let rest = json.get().strip_prefix(HEAD);
-    let rest = rest.expect("a test holds how an answer begins");
-    [begin, id, ",", rest].concat()
-}
-
-fn under(id: &str, error: ErrorObject<'static>) -> String {
-    with_id(MethodResponse::error(Id::Null, error), id)
-}
-
-/// Answers what is not taken at all.
-pub(super) fn error(error: &Error) -> String {
-    under("null", error_object(error))
-}
-
-/// Answers bytes that are no JSON text, and why.
-pub(super) fn parse_error(why: &str) -> String {
-    under("null", unreadable(why))
-}
-
-/// Answers what is JSON and no call.
-pub(super) fn invalid_request(id: &str, why: &str) -> String {
-    under(id, invalid(why))
-}
-
-fn unreadable(why: &str) -> ErrorObject<'static> {
-    let message = format!("Parse error: {why}");
-    mistake(PARSE_ERROR_CODE, "parse_error", message)
-}
-
-fn invalid(why: &str) -> ErrorObject<'static> {
-    let message = format!("Invalid request: {why}");
-    mistake(INVALID_REQUEST_CODE, "invalid_request", message)
-}
-
-fn unknown_method(name: &str) -> ErrorObject<'static> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '/');
-    let message = if name.len() <= MAX_METHOD_BYTES && name.chars().all(plain) {
-        format!("Method not found: {name}")
-    } else {
-        "Method not found".to_owned()
-    };
-    mistake(METHOD_NOT_FOUND_CODE, "method_not_found", message)
-}
-
-/// A mistake of the caller's in the protocol itself: nothing was carried out.
-fn mistake(code: i32, kind: &'static str, message: String) -> ErrorObject<'static> {
-    #[derive(Serialize)]
-    struct Data {
-        kind: &'static str,
-        retryable: bool,
-        delivered: Delivered,
-    }
-    let data = Data {
-        kind,
-        retryable: false,
-        delivered: Delivered::No,
-    };
-    ErrorObject::owned(code, message, Some(data))
-}
-
 /// Where JSON ends to be JSON; serde's sentence never holds what stands there.
 fn place(err: &serde_json::Error) -> String {
     format!("not JSON at line {} column {}", err.line(), err.column())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{metrics::Framing, surface::Visitor};
-
-    #[test]
-    fn the_callers_id_takes_the_place_of_ours() {
-        let mut extensions = Extensions::new();
-        extensions.insert(Asked {
-            caller: Arc::new(Caller::new(Visitor::own(), Framing::None, 1, None)),
-            reply: Some("\"reply\"".to_owned()),
-        });
-        let response = MethodResponse::notification().with_extensions(extensions);
-        let expected = r#"{"jsonrpc":"2.0","id":-1.5e3,"result":"reply"}"#;
-        assert_eq!(with_id(response, "-1.5e3"), expected);
-        let error = MethodResponse::error(Id::Null, invalid("why"));
-        let expected = concat!(
-            r#"{"jsonrpc":"2.0","id":"x","error":{"code":-32600,"#,
-            r#""message":"Invalid request: why","#,
-            r#""data":{"kind":"invalid_request","retryable":false,"delivered":"no"}}}"#
-        );
-        assert_eq!(with_id(error, r#""x""#), expected);
-    }
-
-    #[test]
-    fn a_token_in_the_place_of_the_method_is_not_repeated() {
-        let shortest = format!("{}.{}.{}", "A".repeat(24), "b".repeat(6), "c".repeat(27));
-        for (name, expected) in [
-            ("discord.nope", "Method not found: discord.nope"),
-            (&shortest, "Method not found"),
-            ("a b", "Method not found"),
-        ] {
-            assert_eq!(unknown_method(name).message(), expected);
-        }
-    }
 }

@@ -5,6 +5,7 @@
 
 mod admit;
 mod alarm;
+mod answer;
 mod body;
 mod document;
 mod goodbye;
@@ -63,8 +64,7 @@ const LOOK: Duration = Duration::from_secs(1);
 const MAX_SEATED_BYTES: usize = 16 << 10;
 
 /// Tells whether the other end of a connection is gone for good, and not only done with writing.
-#[derive(Clone)]
-pub struct Gone(Arc<dyn Fn() -> bool + Send + Sync>);
+pub struct Gone(Box<dyn Fn() -> bool + Send + Sync>);
 
 /// Where a connection came in, as far as browsers go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,7 +103,6 @@ pub struct Visitor {
 }
 
 /// Of a connection that there is no place for: its calls are refused, and it is closed.
-#[derive(Clone)]
 pub struct TurnedAway {
     /// Which limit is reached.
     pub full: Full,
@@ -140,7 +139,7 @@ impl Gone {
     /// Asks `probe` whenever it is looked.
     #[must_use]
     pub fn new(probe: impl Fn() -> bool + Send + Sync + 'static) -> Self {
-        Self(Arc::new(probe))
+        Self(Box::new(probe))
     }
 
     /// Waits until the other end is gone.

@@ -18,8 +18,8 @@ use tower::ServiceExt as _;
 
 use super::{
     Caller, Rpc, SECRET, Traceparent, TurnedAway, Visitor, Web,
+    answer::{self, invalid_request, parse_error},
     body::{self, Unread, Whole},
-    document::{self, invalid_request, parse_error},
     headers::{is_json, takes_event_stream, token},
     http::json,
     leftover::{self, Watched, closing, closing_unless},
@@ -248,7 +248,7 @@ async fn upgrade(
         return ask_mcp(State(site), request).await;
     }
     if let Some(turned_away) = &caller.visitor.turned_away {
-        return turn_away(turned_away, document::error(&turned_away.error()));
+        return turn_away(turned_away, answer::error(&turned_away.error()));
     }
     caller.framing = Framing::Websocket;
     websocket::upgrade(site.rpc, request, caller, site.stop)
@@ -305,7 +305,7 @@ where
             Unread::NoMemory(limit) => {
                 let error = Error::Limited(limit);
                 let wait = error.details().retry_after_secs();
-                let answer = closing(json(unread.status(), document::error(&error)));
+                let answer = closing(json(unread.status(), answer::error(&error)));
                 rest::told_to_wait(answer, wait)
             }
             Unread::TooLong { .. } => json(unread.status(), invalid_request("null", &why)),

@@ -38,7 +38,7 @@ pub(super) fn of(shared: &Arc<Shared>) -> Methods {
     }
     let discovers = Arc::clone(shared);
     let discover = move |_: Id<'_>, params: RpcParams<'_>, _, extensions: Extensions| {
-        let outcome = discovers.discover(params.as_str(), caller(&extensions));
+        let outcome = discovers.discover(params.as_str(), Some(caller(&extensions)));
         response(outcome, extensions)
     };
     methods
@@ -53,7 +53,7 @@ fn method(entry: &'static Entry, shared: &Arc<Shared>) -> MethodCallback {
     MethodCallback::Async(Arc::new(move |_, params, _, _, extensions| {
         let (shared, positions) = (Arc::clone(&shared), Arc::clone(&positions));
         let answered = async move {
-            let caller = caller(&extensions);
+            let caller = Some(caller(&extensions));
             let begin = |shared: &Shared| shared.begin(entry, read(&params, &positions)?, caller);
             let outcome = shared.carry_out(entry, caller, begin).await;
             response(outcome, extensions)
@@ -62,9 +62,12 @@ fn method(entry: &'static Entry, shared: &Arc<Shared>) -> MethodCallback {
     }))
 }
 
-fn caller(extensions: &Extensions) -> Option<&Caller> {
-    let asked = extensions.get::<Asked>()?;
-    Some(&asked.caller)
+/// # Panics
+///
+/// When a document is answered without what this asks for.
+fn caller(extensions: &Extensions) -> &Caller {
+    let asked = extensions.get::<Asked>();
+    &asked.expect("`Rpc::call` puts it there").caller
 }
 
 /// What came of a call: an error as jsonrpsee writes it, a reply beside an answer without one.
@@ -72,7 +75,7 @@ fn response(outcome: Result<String, Error>, mut extensions: Extensions) -> Metho
     match outcome {
         Ok(reply) => {
             let asked = extensions.get_mut::<Asked>();
-            asked.expect("whoever calls says who asks").reply = Some(reply);
+            asked.expect("`Rpc::call` puts it there").reply = Some(reply);
             MethodResponse::notification().with_extensions(extensions)
         }
         Err(error) => MethodResponse::error(Id::Null, error_object(&error)),

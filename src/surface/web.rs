@@ -18,7 +18,7 @@ use axum::{
 };
 
 use super::{
-    Caller, Entrance, Visitor, admit, document::invalid_request, http::json, pages::Site, rest,
+    Caller, Entrance, Visitor, admit, answer::invalid_request, http::json, pages::Site, rest,
 };
 use crate::{
     config::{Listen, Several},

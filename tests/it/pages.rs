@@ -138,6 +138,11 @@ fn a_page_that_is_named_may_call_and_its_browser_is_told() {
     let answer = client.send("POST", "/messages", &[JSON, GOOD], b"{");
     assert_eq!(answer.status, 400);
     assert_eq!(answer.header("access-control-allow-origin"), Some(GOOD.1));
+    // It may read too why the host is none to be called.
+    let headers = [JSON, GOOD, ("host", "evil.example")];
+    let answer = Client::plain(daemon.tcp).send("POST", "/", &headers, call.as_bytes());
+    assert_eq!(answer.status, 403);
+    assert_eq!(answer.header("access-control-allow-origin"), Some(GOOD.1));
     // Nobody else is told anything, where no page asks.
     let answer = client.send("GET", "/health", &[], b"");
     assert_eq!((answer.status, told(&answer).len()), (200, 0));

@@ -15,7 +15,7 @@ use crate::{
     operation::{Error, Limit},
     surface::{
         MAX_SEATED_BYTES,
-        document::{error, parse_error},
+        answer::{error, parse_error},
     },
 };
 

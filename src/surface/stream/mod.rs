@@ -20,7 +20,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Caller, Rpc, document::parse_error, goodbye::say_goodbye, room::Room};
+use super::{Caller, Rpc, answer::parse_error, goodbye::say_goodbye, room::Room};
 use crate::{
     frame::{Bounds, Broken, End, Found, Framing, Pieces},
     memory::Hold,
