@@ -88,7 +88,7 @@ pub(super) async fn read<B>(shared: &Shared, mut body: B) -> Result<Whole, Unrea
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    // Of what is looked at it is told no more.
+    // What the look takes is announced no more.
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     let look = body.frame().now_or_never();
     let read = match look.map_or(Poll::Pending, Poll::Ready) {
