@@ -187,9 +187,8 @@ impl Framing for JsonTexts {
         }
     }
 
-    fn put(&self, mut answer: String, unsent: &mut Pieces) {
-        answer.push('\n');
-        unsent.push(answer.into_bytes());
+    fn put(&self, answer: String, unsent: &mut Pieces) {
+        unsent.push_and(answer.into_bytes(), b'\n');
     }
 
     fn put_end(&self, _: End, _: &mut Pieces) {}

@@ -39,14 +39,21 @@ impl Pieces {
         self.parts.iter().map(Vec::capacity).sum()
     }
 
-    /// Puts bytes behind those that have come; the first are a piece as they are, if they are short.
-    pub fn push(&mut self, bytes: Vec<u8>) {
-        if self.is_empty() && !bytes.is_empty() && bytes.capacity() <= PIECE_BYTES {
+    /// Puts bytes behind those that have come, and one more. The first are a piece as they are, if they
+    /// are short and have room for it: none is made to grow.
+    pub fn push_and(&mut self, mut bytes: Vec<u8>, last: u8) {
+        let (len, room) = (bytes.len(), bytes.capacity());
+        if self.is_empty() && len < room && room <= PIECE_BYTES {
+            bytes.push(last);
             self.len = bytes.len();
             self.parts.push_back(bytes);
-        } else {
-            self.extend(&bytes);
+            return;
         }
+        if self.is_empty() {
+            self.parts.push_back(piece(len + 1));
+        }
+        self.extend(&bytes);
+        self.extend(&[last]);
     }
 
     /// Puts bytes behind those that have come. The first piece is as large as they are, each next
@@ -166,17 +173,18 @@ mod tests {
     #[test]
     fn what_is_short_is_a_piece_as_it_is() {
         let mut pieces = Pieces::default();
-        pieces.push(Vec::new());
-        assert!(pieces.is_empty() && pieces.parts.is_empty());
-        let first = Vec::from(b"first");
+        let mut first = Vec::with_capacity(6);
+        first.extend_from_slice(b"first");
         let at = first.as_ptr();
-        pieces.push(first);
-        assert_eq!((pieces.chunk().as_ptr(), pieces.len()), (at, 5));
-        pieces.push(Vec::from(b", second"));
-        assert_eq!(pieces.take_all(), "first, second");
-        pieces.push(vec![7; PIECE_BYTES + 1]);
-        assert!(pieces.parts.iter().all(|it| it.capacity() <= PIECE_BYTES));
-        assert_eq!(pieces.take_all(), vec![7; PIECE_BYTES + 1]);
+        pieces.push_and(first, b',');
+        assert_eq!((pieces.chunk().as_ptr(), pieces.len()), (at, 6));
+        pieces.push_and(Vec::from(b"second"), b'.');
+        assert_eq!(pieces.take_all(), "first,second.");
+        for len in [0, 5, PIECE_BYTES - 1, PIECE_BYTES, PIECE_BYTES + 1] {
+            pieces.push_and(vec![7; len], 7);
+            assert!(pieces.parts.iter().all(|it| it.capacity() <= PIECE_BYTES));
+            assert_eq!(pieces.take_all(), vec![7; len + 1]);
+        }
     }
 
     #[test]

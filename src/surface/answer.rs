@@ -26,13 +26,13 @@ pub(super) fn with_id(mut response: MethodResponse, id: &str) -> String {
     let begin = r#"{"jsonrpc":"2.0","id":"#;
     let asked = response.extensions_mut().get_mut::<Asked>();
     if let Some(mut answer) = asked.and_then(|asked| asked.reply.take()) {
-        let head = [begin, id, r#","result":"#];
-        let bytes = head.map(str::len).iter().sum::<usize>() + answer.len() + 1;
+        let result = r#","result":"#;
+        let bytes = begin.len() + id.len() + result.len() + answer.len() + 1;
         // Nearly every reply was written with room for this; a long one is to hold no more than it is.
         if bytes > answer.capacity() || answer.capacity() > REPLY_BYTES {
-            return [begin, id, r#","result":"#, &answer, "}"].concat();
+            return [begin, id, result, &answer, "}"].concat();
         }
-        for part in head.into_iter().rev() {
+        for part in [result, id, begin] {
             answer.insert_str(0, part);
         }
         answer.push('}');
